@@ -1,0 +1,58 @@
+"""The command line ``rep3d``: one file a group of commands in rep3d/commands, errors turned into one clear line."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+from rich.console import Console
+
+from rep3d import __version__
+from rep3d.commands import fuse, info, phantom, segment, train
+from rep3d.errors import Rep3DError
+
+app = typer.Typer(
+    name="rep3d",
+    help="Rep3D: large-kernel 3D segmentation. Research software, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for group in (segment, train, fuse, phantom, info):
+    group.register(app)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"rep3d {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; exit code 0 done, 1 a user error (one line on stderr), 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except Rep3DError as error:
+        if os.environ.get("REP3D_TRACEBACK"):
+            raise
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        console.print(f"[bold red]error[/] ({error.code}): ", end="")
+        console.print(str(error), markup=False)
+        if error.hint:
+            console.print(f"  {error.hint}", markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
