@@ -1,0 +1,73 @@
+"""The convolutional decoder shared by Rep3D and 3D UX-Net (PAPER section 3; as in SwinUNETR, from MONAI's blocks)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.blocks import UnetOutBlock, UnetrBasicBlock, UnetrUpBlock
+from torch import nn
+
+from rep3d.errors import BadInput
+
+# Input is halved by the stem and by each of three downsamplings.
+STRIDE = 16
+# At 16 voxels the deepest map is one voxel and instance norm is undefined there.
+SMALLEST_INPUT = 32
+
+
+class UnetrDecoder(nn.Module):
+    """Residual skip blocks and four up-sampling blocks.
+
+    Args:
+        in_channels: channels of the image.
+        out_channels: classes including background.
+        channels: the four encoder widths (C1, C2, C3, C4).
+        hidden_size: width of the bottleneck.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, channels: Sequence[int], hidden_size: int):
+        super().__init__()
+        c1, c2, c3, c4 = channels
+
+        def basic(width_in: int, width_out: int) -> UnetrBasicBlock:
+            return UnetrBasicBlock(
+                3, width_in, width_out, kernel_size=3, stride=1, norm_name="instance", res_block=True
+            )
+
+        def up(width_in: int, width_out: int) -> UnetrUpBlock:
+            return UnetrUpBlock(
+                3, width_in, width_out, kernel_size=3, upsample_kernel_size=2, norm_name="instance", res_block=True
+            )
+
+        self.encoder1 = basic(in_channels, c1)
+        self.encoder2 = basic(c1, c2)
+        self.encoder3 = basic(c2, c3)
+        self.encoder4 = basic(c3, c4)
+        self.encoder5 = basic(c4, hidden_size)
+        self.decoder5 = up(hidden_size, c4)
+        self.decoder4 = up(c4, c3)
+        self.decoder3 = up(c3, c2)
+        self.decoder2 = up(c2, c1)
+        self.decoder1 = basic(c1, c1)
+        self.out = UnetOutBlock(3, c1, out_channels)
+
+    def forward(self, x_BCDHW: torch.Tensor, stages: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Logits [B, out_channels, D, H, W] from the image and the encoder's maps at strides 2, 4, 8, 16."""
+        x2, x4, x8, x16 = stages
+        hidden = self.decoder5(self.encoder5(x16), self.encoder4(x8))
+        hidden = self.decoder4(hidden, self.encoder3(x4))
+        hidden = self.decoder3(hidden, self.encoder2(x2))
+        hidden = self.decoder2(hidden, self.encoder1(x_BCDHW))
+        return self.out(self.decoder1(hidden))
+
+
+def check_input(x_BCDHW: torch.Tensor, in_channels: int) -> None:
+    """Raise BadInput unless the tensor is [B, in_channels, D, H, W] with sizes that four halvings divide."""
+    if x_BCDHW.ndim != 5 or x_BCDHW.shape[1] != in_channels:
+        raise BadInput(f"the network takes [B, {in_channels}, D, H, W], not {list(x_BCDHW.shape)}")
+    if any(n % STRIDE or n < SMALLEST_INPUT for n in x_BCDHW.shape[2:]):
+        raise BadInput(
+            f"spatial size {list(x_BCDHW.shape[2:])} does not fit the network",
+            f"Pad each axis to a multiple of {STRIDE}, at least {SMALLEST_INPUT}.",
+        )

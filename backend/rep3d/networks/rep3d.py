@@ -1,0 +1,159 @@
+"""The Rep3D network (PAPER section 3): a plain encoder of large depthwise kernels and a convolutional decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import nn
+
+from rep3d.layers import ChannelAffine, ChannelLayerNorm, LargeKernelConv3d, LRBMConfig, Reparam
+from rep3d.networks.decoder import STRIDE, UnetrDecoder, check_input
+from rep3d.networks.registry import register_network
+
+BlockNorm = Literal["batch", "batch-first", "layer"]
+
+
+class Rep3DBlock(nn.Module):
+    """Depthwise large-kernel convolution, norm, GELU; no residual, no pointwise mixing.
+
+    Args:
+        channels: C.
+        kernel_size: taps per axis.
+        norm: "batch" (conv, BN, GELU; BN folds exactly), "batch-first" (BN, conv, GELU; eq. 18) or "layer" (appendix C).
+        reparam, lrbm: see LargeKernelConv3d.
+        deployed: the fused form: no mask; "batch" has no norm left, "batch-first" keeps a per-channel affine, because
+            its shift is not seen by the zero padding of the convolution and so cannot go into a bias.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int | Sequence[int],
+        *,
+        norm: BlockNorm = "batch",
+        reparam: Reparam = "lrbm",
+        lrbm: LRBMConfig = LRBMConfig(),  # noqa: B008
+        deployed: bool = False,
+    ):
+        super().__init__()
+        if norm not in ("batch", "batch-first", "layer"):
+            raise ValueError(f"norm must be 'batch', 'batch-first' or 'layer', not {norm!r}")
+        self.norm_kind = norm
+        self.conv = LargeKernelConv3d(channels, kernel_size, reparam="plain" if deployed else reparam, lrbm=lrbm)
+        if norm == "layer":
+            self.norm: nn.Module = ChannelLayerNorm(channels)
+        elif not deployed:
+            self.norm = nn.BatchNorm3d(channels)
+        else:
+            self.norm = ChannelAffine(channels) if norm == "batch-first" else nn.Identity()
+
+    def forward(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
+        if self.norm_kind == "batch-first":
+            return nn.functional.gelu(self.conv(self.norm(x_BCDHW)))
+        return nn.functional.gelu(self.norm(self.conv(x_BCDHW)))
+
+
+class Rep3D(nn.Module):
+    """Rep3D encoder and decoder.
+
+    Args:
+        in_channels, out_channels: image channels; classes including background.
+        channels: widths of the four stages. hidden_size: width of the bottleneck.
+        depth: blocks a stage.
+        kernel_size: taps per axis of every block, or one triple for each stage (the deployed form stores no dead taps).
+        reparam: "lrbm", "fixed" or "plain"; ``lrbm``: generator settings.
+        norm: see Rep3DBlock.
+        deployed: build the fused form.
+
+    Shapes: [B, in_channels, D, H, W] -> logits [B, out_channels, D, H, W]; D, H, W multiples of 16, at least 32.
+    """
+
+    stride = STRIDE
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        channels: Sequence[int] = (48, 96, 192, 384),
+        hidden_size: int = 768,
+        depth: int = 2,
+        kernel_size: int | Sequence[Sequence[int]] = 21,
+        reparam: Reparam = "lrbm",
+        lrbm: LRBMConfig = LRBMConfig(),  # noqa: B008
+        norm: BlockNorm = "batch",
+        deployed: bool = False,
+    ):
+        super().__init__()
+        self.in_channels = in_channels
+        kernels = [kernel_size] * len(channels) if isinstance(kernel_size, int) else list(kernel_size)
+        if len(channels) != 4 or len(kernels) != 4:
+            raise ValueError("Rep3D has four stages: give four widths and one kernel size, or four")
+        self.stem = nn.Conv3d(in_channels, channels[0], 7, stride=2, padding=3)
+        self.downsample = nn.ModuleList(
+            nn.Sequential(ChannelLayerNorm(channels[i]), nn.Conv3d(channels[i], channels[i + 1], 2, stride=2))
+            for i in range(3)
+        )
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                *(
+                    Rep3DBlock(width, kernel, norm=norm, reparam=reparam, lrbm=lrbm, deployed=deployed)
+                    for _ in range(depth)
+                )
+            )
+            for width, kernel in zip(channels, kernels)
+        )
+        self.stage_norms = nn.ModuleList(ChannelLayerNorm(width) for width in channels)
+        self.decoder = UnetrDecoder(in_channels, out_channels, channels, hidden_size)
+
+    def encode(self, x_BCDHW: torch.Tensor) -> list[torch.Tensor]:
+        """The four stage outputs at strides 2, 4, 8 and 16, each layer-normalised over channels."""
+        outputs = []
+        hidden = self.stem(x_BCDHW)
+        for index, (stage, norm) in enumerate(zip(self.stages, self.stage_norms)):
+            if index:
+                hidden = self.downsample[index - 1](hidden)
+            hidden = stage(hidden)
+            outputs.append(norm(hidden))
+        return outputs
+
+    def forward(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
+        check_input(x_BCDHW, self.in_channels)
+        return self.decoder(x_BCDHW, self.encode(x_BCDHW))
+
+
+PRESETS: dict[str, dict] = {
+    "rep3d": {"channels": (48, 96, 192, 384), "hidden_size": 768},
+    "rep3d-s": {"channels": (24, 48, 96, 192), "hidden_size": 384},
+    "rep3d-xs": {"channels": (16, 32, 64, 96), "hidden_size": 96},
+    "rep3d-tiny": {"channels": (4, 8, 8, 8), "hidden_size": 8},
+}
+
+
+def _register_preset(name: str, preset: dict) -> None:
+    @register_network(name)
+    def build(
+        in_channels: int = 1,
+        out_channels: int = 2,
+        reparam: Reparam = "lrbm",
+        lrbm: dict | None = None,
+        kernel_size: int | Sequence[Sequence[int]] = 21,
+        norm: BlockNorm = "batch",
+        deployed: bool = False,
+    ) -> Rep3D:
+        return Rep3D(
+            in_channels,
+            out_channels,
+            kernel_size=kernel_size,
+            reparam=reparam,
+            lrbm=LRBMConfig(**(lrbm or {})),
+            norm=norm,
+            deployed=deployed,
+            **preset,
+        )
+
+
+for _name, _preset in PRESETS.items():
+    _register_preset(_name, _preset)

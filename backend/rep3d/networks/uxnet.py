@@ -1,0 +1,116 @@
+"""3D UX-Net (Lee et al., ICLR 2023): large depthwise kernels with depthwise scaling, plain or with LRBM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from rep3d.layers import ChannelLayerNorm, LargeKernelConv3d, LRBMConfig, Reparam
+from rep3d.networks.decoder import STRIDE, UnetrDecoder, check_input
+from rep3d.networks.registry import register_network
+
+
+class UXBlock(nn.Module):
+    """``x + gamma . scale(GELU(expand(LN(dwconv(x)))))``; expand and scale are 1x1x1 convolutions grouped by channel."""
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int | Sequence[int],
+        *,
+        reparam: Reparam,
+        lrbm: LRBMConfig,
+        layer_scale: float = 1e-6,
+        expansion: int = 4,
+    ):
+        super().__init__()
+        self.conv = LargeKernelConv3d(channels, kernel_size, reparam=reparam, lrbm=lrbm)
+        self.norm = ChannelLayerNorm(channels)
+        self.expand = nn.Conv3d(channels, expansion * channels, 1, groups=channels)
+        self.scale = nn.Conv3d(expansion * channels, channels, 1, groups=channels)
+        self.gamma = nn.Parameter(torch.full((channels,), layer_scale))
+
+    def forward(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
+        hidden = self.scale(nn.functional.gelu(self.expand(self.norm(self.conv(x_BCDHW)))))
+        return x_BCDHW + self.gamma.view(1, -1, 1, 1, 1) * hidden
+
+
+class UXNet(nn.Module):
+    """3D UX-Net; arguments and shapes as in Rep3D. ``kernel_size`` 7 is the published network, 21 the paper's row."""
+
+    stride = STRIDE
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        channels: Sequence[int] = (48, 96, 192, 384),
+        hidden_size: int = 768,
+        depth: int = 2,
+        kernel_size: int | Sequence[Sequence[int]] = 7,
+        reparam: Reparam = "plain",
+        lrbm: LRBMConfig = LRBMConfig(),  # noqa: B008
+    ):
+        super().__init__()
+        self.in_channels = in_channels
+        kernels = [kernel_size] * 4 if isinstance(kernel_size, int) else list(kernel_size)
+        self.stem = nn.Conv3d(in_channels, channels[0], 7, stride=2, padding=3)
+        self.downsample = nn.ModuleList(
+            nn.Sequential(ChannelLayerNorm(channels[i]), nn.Conv3d(channels[i], channels[i + 1], 2, stride=2))
+            for i in range(3)
+        )
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(UXBlock(width, kernel, reparam=reparam, lrbm=lrbm) for _ in range(depth)))
+            for width, kernel in zip(channels, kernels)
+        )
+        self.stage_norms = nn.ModuleList(ChannelLayerNorm(width) for width in channels)
+        self.decoder = UnetrDecoder(in_channels, out_channels, channels, hidden_size)
+
+    def encode(self, x_BCDHW: torch.Tensor) -> list[torch.Tensor]:
+        """The four stage outputs at strides 2, 4, 8 and 16, each layer-normalised over channels."""
+        outputs = []
+        hidden = self.stem(x_BCDHW)
+        for index, (stage, norm) in enumerate(zip(self.stages, self.stage_norms)):
+            if index:
+                hidden = self.downsample[index - 1](hidden)
+            hidden = stage(hidden)
+            outputs.append(norm(hidden))
+        return outputs
+
+    def forward(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
+        check_input(x_BCDHW, self.in_channels)
+        return self.decoder(x_BCDHW, self.encode(x_BCDHW))
+
+
+PRESETS: dict[str, dict] = {
+    "uxnet": {"channels": (48, 96, 192, 384), "hidden_size": 768},
+    "uxnet-xs": {"channels": (16, 32, 64, 96), "hidden_size": 96},
+    "uxnet-tiny": {"channels": (4, 8, 8, 8), "hidden_size": 8},
+}
+
+
+def _register_preset(name: str, preset: dict) -> None:
+    @register_network(name)
+    def build(
+        in_channels: int = 1,
+        out_channels: int = 2,
+        reparam: Reparam = "plain",
+        lrbm: dict | None = None,
+        kernel_size: int | Sequence[Sequence[int]] = 7,
+        deployed: bool = False,
+    ) -> UXNet:
+        return UXNet(
+            in_channels,
+            out_channels,
+            kernel_size=kernel_size,
+            reparam="plain" if deployed else reparam,
+            lrbm=LRBMConfig(**(lrbm or {})),
+            **preset,
+        )
+
+
+for _name, _preset in PRESETS.items():
+    _register_preset(_name, _preset)
