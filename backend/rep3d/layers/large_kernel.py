@@ -31,6 +31,7 @@ class LargeKernelConv3d(nn.Module):
         kernel_size: taps per axis, odd.
         reparam: "lrbm" (prior and generator), "fixed" (frozen prior) or "plain" (M = 1).
         lrbm: generator settings for "lrbm".
+        bias: add a bias a channel.
 
     Shapes: input and output [B, C, D, H, W]; ``weight`` [C, 1, K, K, K]; ``bias`` [C].
     """
@@ -42,10 +43,11 @@ class LargeKernelConv3d(nn.Module):
         *,
         reparam: Reparam = "lrbm",
         lrbm: LRBMConfig = LRBMConfig(),  # noqa: B008
+        bias: bool = True,
     ):
         super().__init__()
         self.kernel_size = triple(kernel_size)
-        reference = nn.Conv3d(channels, channels, self.kernel_size, groups=channels)
+        reference = nn.Conv3d(channels, channels, self.kernel_size, groups=channels, bias=bias)
         self.weight = reference.weight
         self.bias = reference.bias
         if reparam == "lrbm":

@@ -10,6 +10,7 @@ from torch import nn
 
 from rep3d.layers import ChannelAffine, ChannelLayerNorm, LargeKernelConv3d, LRBMConfig, Reparam
 from rep3d.networks.decoder import STRIDE, UnetrDecoder, check_input
+from rep3d.networks.encoder import KernelSizes, StagedEncoder
 from rep3d.networks.registry import register_network
 
 BlockNorm = Literal["batch", "batch-first", "layer"]
@@ -21,7 +22,7 @@ class Rep3DBlock(nn.Module):
     Args:
         channels: C.
         kernel_size: taps per axis.
-        norm: "batch" (conv, BN, GELU; BN folds exactly), "batch-first" (BN, conv, GELU; eq. 18) or "layer" (appendix C).
+        norm: "batch" (conv, BN, GELU; BN folds exactly), "batch-first" (BN, conv, GELU; eq. 18), "layer" (appendix C).
         reparam, lrbm: see LargeKernelConv3d.
         deployed: the fused form: no mask; "batch" has no norm left, "batch-first" keeps a per-channel affine, because
             its shift is not seen by the zero padding of the convolution and so cannot go into a bias.
@@ -41,7 +42,10 @@ class Rep3DBlock(nn.Module):
         if norm not in ("batch", "batch-first", "layer"):
             raise ValueError(f"norm must be 'batch', 'batch-first' or 'layer', not {norm!r}")
         self.norm_kind = norm
-        self.conv = LargeKernelConv3d(channels, kernel_size, reparam="plain" if deployed else reparam, lrbm=lrbm)
+        # A bias in front of a batch norm has no effect; folding the batch norm creates one.
+        bias = deployed or norm != "batch"
+        reparam = "plain" if deployed else reparam
+        self.conv = LargeKernelConv3d(channels, kernel_size, reparam=reparam, lrbm=lrbm, bias=bias)
         if norm == "layer":
             self.norm: nn.Module = ChannelLayerNorm(channels)
         elif not deployed:
@@ -80,7 +84,7 @@ class Rep3D(nn.Module):
         channels: Sequence[int] = (48, 96, 192, 384),
         hidden_size: int = 768,
         depth: int = 2,
-        kernel_size: int | Sequence[Sequence[int]] = 21,
+        kernel_size: KernelSizes = 21,
         reparam: Reparam = "lrbm",
         lrbm: LRBMConfig = LRBMConfig(),  # noqa: B008
         norm: BlockNorm = "batch",
@@ -88,40 +92,16 @@ class Rep3D(nn.Module):
     ):
         super().__init__()
         self.in_channels = in_channels
-        kernels = [kernel_size] * len(channels) if isinstance(kernel_size, int) else list(kernel_size)
-        if len(channels) != 4 or len(kernels) != 4:
-            raise ValueError("Rep3D has four stages: give four widths and one kernel size, or four")
-        self.stem = nn.Conv3d(in_channels, channels[0], 7, stride=2, padding=3)
-        self.downsample = nn.ModuleList(
-            nn.Sequential(ChannelLayerNorm(channels[i]), nn.Conv3d(channels[i], channels[i + 1], 2, stride=2))
-            for i in range(3)
-        )
-        self.stages = nn.ModuleList(
-            nn.Sequential(
-                *(
-                    Rep3DBlock(width, kernel, norm=norm, reparam=reparam, lrbm=lrbm, deployed=deployed)
-                    for _ in range(depth)
-                )
-            )
-            for width, kernel in zip(channels, kernels)
-        )
-        self.stage_norms = nn.ModuleList(ChannelLayerNorm(width) for width in channels)
-        self.decoder = UnetrDecoder(in_channels, out_channels, channels, hidden_size)
 
-    def encode(self, x_BCDHW: torch.Tensor) -> list[torch.Tensor]:
-        """The four stage outputs at strides 2, 4, 8 and 16, each layer-normalised over channels."""
-        outputs = []
-        hidden = self.stem(x_BCDHW)
-        for index, (stage, norm) in enumerate(zip(self.stages, self.stage_norms)):
-            if index:
-                hidden = self.downsample[index - 1](hidden)
-            hidden = stage(hidden)
-            outputs.append(norm(hidden))
-        return outputs
+        def block(width: int, kernel: tuple[int, int, int]) -> Rep3DBlock:
+            return Rep3DBlock(width, kernel, norm=norm, reparam=reparam, lrbm=lrbm, deployed=deployed)
+
+        self.encoder = StagedEncoder(in_channels, channels, depth, kernel_size, block)
+        self.decoder = UnetrDecoder(in_channels, out_channels, channels, hidden_size)
 
     def forward(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
         check_input(x_BCDHW, self.in_channels)
-        return self.decoder(x_BCDHW, self.encode(x_BCDHW))
+        return self.decoder(x_BCDHW, self.encoder(x_BCDHW))
 
 
 PRESETS: dict[str, dict] = {
@@ -139,7 +119,7 @@ def _register_preset(name: str, preset: dict) -> None:
         out_channels: int = 2,
         reparam: Reparam = "lrbm",
         lrbm: dict | None = None,
-        kernel_size: int | Sequence[Sequence[int]] = 21,
+        kernel_size: KernelSizes = 21,
         norm: BlockNorm = "batch",
         deployed: bool = False,
     ) -> Rep3D:

@@ -9,11 +9,12 @@ from torch import nn
 
 from rep3d.layers import ChannelLayerNorm, LargeKernelConv3d, LRBMConfig, Reparam
 from rep3d.networks.decoder import STRIDE, UnetrDecoder, check_input
+from rep3d.networks.encoder import KernelSizes, StagedEncoder
 from rep3d.networks.registry import register_network
 
 
 class UXBlock(nn.Module):
-    """``x + gamma . scale(GELU(expand(LN(dwconv(x)))))``; expand and scale are 1x1x1 convolutions grouped by channel."""
+    """``x + gamma . scale(GELU(expand(LN(dwconv(x)))))``; expand, scale: 1x1x1 convolutions grouped by channel."""
 
     def __init__(
         self,
@@ -50,39 +51,22 @@ class UXNet(nn.Module):
         channels: Sequence[int] = (48, 96, 192, 384),
         hidden_size: int = 768,
         depth: int = 2,
-        kernel_size: int | Sequence[Sequence[int]] = 7,
+        kernel_size: KernelSizes = 7,
         reparam: Reparam = "plain",
         lrbm: LRBMConfig = LRBMConfig(),  # noqa: B008
     ):
         super().__init__()
         self.in_channels = in_channels
-        kernels = [kernel_size] * 4 if isinstance(kernel_size, int) else list(kernel_size)
-        self.stem = nn.Conv3d(in_channels, channels[0], 7, stride=2, padding=3)
-        self.downsample = nn.ModuleList(
-            nn.Sequential(ChannelLayerNorm(channels[i]), nn.Conv3d(channels[i], channels[i + 1], 2, stride=2))
-            for i in range(3)
-        )
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(UXBlock(width, kernel, reparam=reparam, lrbm=lrbm) for _ in range(depth)))
-            for width, kernel in zip(channels, kernels)
-        )
-        self.stage_norms = nn.ModuleList(ChannelLayerNorm(width) for width in channels)
-        self.decoder = UnetrDecoder(in_channels, out_channels, channels, hidden_size)
 
-    def encode(self, x_BCDHW: torch.Tensor) -> list[torch.Tensor]:
-        """The four stage outputs at strides 2, 4, 8 and 16, each layer-normalised over channels."""
-        outputs = []
-        hidden = self.stem(x_BCDHW)
-        for index, (stage, norm) in enumerate(zip(self.stages, self.stage_norms)):
-            if index:
-                hidden = self.downsample[index - 1](hidden)
-            hidden = stage(hidden)
-            outputs.append(norm(hidden))
-        return outputs
+        def block(width: int, kernel: tuple[int, int, int]) -> UXBlock:
+            return UXBlock(width, kernel, reparam=reparam, lrbm=lrbm)
+
+        self.encoder = StagedEncoder(in_channels, channels, depth, kernel_size, block)
+        self.decoder = UnetrDecoder(in_channels, out_channels, channels, hidden_size)
 
     def forward(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
         check_input(x_BCDHW, self.in_channels)
-        return self.decoder(x_BCDHW, self.encode(x_BCDHW))
+        return self.decoder(x_BCDHW, self.encoder(x_BCDHW))
 
 
 PRESETS: dict[str, dict] = {
@@ -99,7 +83,7 @@ def _register_preset(name: str, preset: dict) -> None:
         out_channels: int = 2,
         reparam: Reparam = "plain",
         lrbm: dict | None = None,
-        kernel_size: int | Sequence[Sequence[int]] = 7,
+        kernel_size: KernelSizes = 7,
         deployed: bool = False,
     ) -> UXNet:
         return UXNet(
