@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -38,6 +39,13 @@ class LRBMConfig:
 
     def to_dict(self) -> dict:
         return asdict(self)
+
+
+def _full_precision(device: torch.device) -> contextlib.AbstractContextManager:
+    """Autocast off, so that the mask is float32. The meta device, used to count operations, has no autocast."""
+    if device.type == "meta":
+        return contextlib.nullcontext()
+    return torch.autocast(device_type=device.type, enabled=False)
 
 
 class TapNorm(nn.Module):
@@ -85,8 +93,7 @@ class LRBM(nn.Module):
         self.masks = masks
 
     def forward(self) -> torch.Tensor:
-        device = self.prior.distance.device
-        with torch.autocast(device_type=device.type, enabled=False):
+        with _full_precision(self.prior.distance.device):
             prior_KKK = self.prior()
             hidden = prior_KKK.expand(1, self.masks, *prior_KKK.shape)
             last = len(self.norms) - 1

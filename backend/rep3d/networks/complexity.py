@@ -22,10 +22,9 @@ class Complexity:
 def complexity(network: nn.Module, in_channels: int, patch: tuple[int, int, int]) -> Complexity:
     """Count one forward on [1, in_channels, *patch].
 
-    Every tap of a convolution counts once for each output voxel, zero padding included, as the usual counters do; norms,
-    activations and the mask generator (whose cost does not grow with the image) are left out. The figures that the paper
-    calls "G FLOPs" are multiply-adds counted in this way. The network's tensors are not touched: it runs on the meta
-    device.
+    Every tap of a convolution counts once for each output voxel, zero padding included, as the usual counters do.
+    Norms, activations and the mask generator (whose cost does not grow with the image) are left out. The figures that
+    the paper calls "G FLOPs" are multiply-adds counted in this way. Runs on the meta device: shapes only.
     """
     total = 0
 
