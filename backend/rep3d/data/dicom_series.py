@@ -50,9 +50,8 @@ def list_series(folder: Path) -> list[DicomSeries]:
         names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
         reader = _header(names[0])
         series_uid = _tag(reader, "0020|000e") or uid
-        found.append(
-            DicomSeries(series_uid, tuple(map(Path, names)), _tag(reader, MODALITY), _tag(reader, DESCRIPTION))
-        )
+        modality, description = _tag(reader, MODALITY), _tag(reader, DESCRIPTION)
+        found.append(DicomSeries(series_uid, tuple(map(Path, names)), modality, description))
     images = [s for s in found if s.modality not in NOT_IMAGES]
     return images or found
 
@@ -126,7 +125,7 @@ def check_stack(folder: Path, series: DicomSeries) -> list[str]:
     across = np.linalg.norm(steps - (steps @ normal)[:, None] * normal, axis=1)
     if np.max(across / along) > 1e-2:
         raise BadInput(
-            f"{folder}: the slices are shifted against each other (gantry tilt), so that the axes are not at right angles.",
+            f"{folder}: the slices are shifted against each other (gantry tilt): the axes are not at right angles.",
             "Correct the tilt and resample to a regular grid first (3D Slicer's DICOM module can).",
         )
     usual = float(np.median(along))

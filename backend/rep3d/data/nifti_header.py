@@ -1,8 +1,8 @@
 """The geometry fields of a NIfTI header, and the checks that the usual reader leaves out.
 
-The ITK reader takes a truncated file (the rest becomes zeros), a zero or NaN voxel size (it becomes 1) and a sheared sform
-beside a valid qform (the qform is taken in silence). A result must lie on exactly the input's grid for every reader, so the
-geometry fields are also kept to be written back as they were.
+The ITK reader takes a truncated file (the rest becomes zeros), NaN and infinite voxels (they become zeros), a zero or NaN
+voxel size (it becomes 1) and a sheared sform beside a valid qform (the qform is taken in silence). A result must lie on
+exactly the input's grid for every reader, so the geometry fields are also kept to be written back as they were.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ import numpy as np
 from rep3d.errors import BadInput
 
 SHEAR_TOLERANCE = 1e-3  # cosine between two axes; float32 headers of orthogonal grids stay below 1e-5
+BLOCK_BYTES = 1 << 22  # a multiple of every voxel size, so that blocks hold whole voxels
+_NONE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class NiftiHeader:
     qoffset: tuple[float, float, float]
     sform: tuple[float, ...]  # 12 values, three rows
     units: int
+    datatype: int
+    order: str  # "<" little-endian or ">" big-endian
+    not_finite: np.ndarray = field(default_factory=lambda: _NONE, compare=False, repr=False)  # see check_nifti
 
     @property
     def data_bytes(self) -> int:
@@ -81,6 +86,8 @@ def read_nifti_header(path: Path) -> NiftiHeader | None:
                 struct.unpack_from(order + "3f", raw, 268),
                 struct.unpack_from(order + "12f", raw, 280),
                 raw[123],
+                struct.unpack_from(order + "h", raw, 70)[0],
+                order,
             )
         if kind == 540 and len(raw) >= 540 and raw[4:7] == b"n+2":
             dim = struct.unpack_from(order + "8q", raw, 16)
@@ -95,12 +102,16 @@ def read_nifti_header(path: Path) -> NiftiHeader | None:
                 struct.unpack_from(order + "3d", raw, 376),
                 struct.unpack_from(order + "12d", raw, 400),
                 struct.unpack_from(order + "i", raw, 500)[0],
+                struct.unpack_from(order + "h", raw, 12)[0],
+                order,
             )
     return None
 
 
-def check_nifti(path: Path, header: NiftiHeader) -> list[str]:
+def check_nifti(path: Path, header: NiftiHeader) -> tuple[NiftiHeader, list[str]]:
     """Refuse what cannot be segmented on its own grid; return warnings about what can.
+
+    The header comes back with the positions of the voxels that are not finite.
 
     Raises:
         BadInput: truncated or damaged data, zero, negative or non-finite voxel size, sheared axes.
@@ -114,27 +125,37 @@ def check_nifti(path: Path, header: NiftiHeader) -> list[str]:
             f"{path}: the axes are not at right angles (a sheared sform, as after gantry tilt or affine registration).",
             "Resample the image to a regular grid first.",
         )
-    _check_data(path, header)
+    header = replace(header, not_finite=_check_data(path, header))
     warnings = []
     if header.qform_code <= 0 and header.sform_code <= 0:
         warnings.append(
-            "The header does not say how the image lies in the patient (qform and sform codes are 0): the orientation is "
-            "a guess, and left and right may be swapped."
+            "The header does not say how the image lies in the patient (qform and sform codes are 0): "
+            "the orientation is a guess, and left and right may be swapped."
         )
-    return warnings
+    return header, warnings
 
 
-def _check_data(path: Path, header: NiftiHeader) -> None:
-    """Read the file through once, without keeping it: length and, for .gz, the checksum."""
-    expected, got = header.data_offset + header.data_bytes, 0
+def _check_data(path: Path, header: NiftiHeader) -> np.ndarray:
+    """Read the file through once, without keeping it: length and, for .gz, the checksum.
+
+    Returns flat indices (x fastest) of the voxels that are NaN or infinite.
+    """
+    dtype = np.dtype({16: "f4", 64: "f8"}.get(header.datatype, "u1")).newbyteorder(header.order)
+    got, found = 0, []
     try:
         with _open(path) as file:
-            while block := file.read(1 << 22):
+            skipped = len(file.read(header.data_offset))
+            while block := file.read(BLOCK_BYTES):
+                if dtype.kind == "f" and got < header.data_bytes:
+                    usable = min(len(block), header.data_bytes - got) // dtype.itemsize
+                    values = np.frombuffer(block, dtype, usable)
+                    found.append(np.flatnonzero(~np.isfinite(values)) + got // dtype.itemsize)
                 got += len(block)
     except (EOFError, OSError, zlib.error) as error:
         raise BadInput(f"{path}: the file is truncated or damaged ({error}).", "Copy or export it again.") from error
-    if got < expected:
+    if skipped + got < header.data_offset + header.data_bytes:
         raise BadInput(
-            f"{path}: the file is truncated: {got} bytes where its header announces {expected}.",
+            f"{path}: the file is truncated: {got} bytes of voxels where its header announces {header.data_bytes}.",
             "Copy or export it again.",
         )
+    return np.concatenate(found) if found else _NONE

@@ -2,9 +2,9 @@
 
 Training and inference both go through these functions, so what a network sees is the same in both.
 
-The network grid keeps the obliqueness of the scan: axes are only permuted and flipped (the closest ones to Right, Anterior,
-Superior), then resampled. Both steps act on each axis alone, so resampling is one small sparse matrix an axis, the way back
-is another, and neither needs more memory than its input and output.
+The network grid keeps the obliqueness of the scan: axes are only permuted and flipped (the closest ones to Right,
+Anterior, Superior), then resampled. Both steps act on each axis alone, so resampling is one small sparse matrix an axis,
+the way back is another, and neither needs more memory than its input and output.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def undo_reorient(array: np.ndarray, axes: tuple[int, int, int], flips: tuple[bo
 
 
 def to_ras(vol: Volume) -> Volume:
-    """The volume with axes permuted and flipped to the closest RAS+ order; voxel values and world positions unchanged."""
+    """The volume with axes permuted and flipped to the closest RAS+ order; values and world positions unchanged."""
     axes, flips = closest_axes(vol.affine)
     affine = vol.affine.copy()
     affine[:3, :3] = vol.affine[:3, list(axes)]
@@ -156,7 +156,7 @@ def to_network_grid(vol: Volume, spacing_mm: Triple, *, label: bool = False) -> 
 def normalise(array: np.ndarray, intensity: Intensity) -> np.ndarray:
     """Intensities to float32 in [0, 1]: clip, min-max by percentiles (or by the clip bounds), clamp.
 
-    To be called on the whole volume on the network grid, before any crop, because percentiles depend on what is in view.
+    Call it on the whole volume on the network grid, before any crop: percentiles depend on what is in view.
 
     Raises:
         BadInput: no finite value, one value only, or nothing left between the clip bounds.
@@ -178,9 +178,9 @@ def normalise(array: np.ndarray, intensity: Intensity) -> np.ndarray:
                 "Check the modality: does the task fit this scan?",
             )
         values = np.clip(values, clip_low, clip_high)
-        low, high = (
-            (clip_low, clip_high) if intensity.percentiles is None else (max(low, clip_low), min(high, clip_high))
-        )
+        low, high = max(low, clip_low), min(high, clip_high)
+        if intensity.percentiles is None:
+            low, high = clip_low, clip_high
     if intensity.percentiles is not None:
         flat = values.reshape(-1)
         stride = max(1, flat.size // PERCENTILE_SAMPLES)

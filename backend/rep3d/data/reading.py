@@ -10,18 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from rep3d.data.dicom_series import check_stack, choose_series
-from rep3d.data.nifti_header import SHEAR_TOLERANCE, check_nifti, read_nifti_header
+from rep3d.data.nifti_header import SHEAR_TOLERANCE, NiftiHeader, check_nifti, read_nifti_header
 from rep3d.data.volume import Geometry, Volume
 from rep3d.errors import BadInput, OutOfMemory
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".img", ".hdr", ".gipl", ".gipl.gz")
 
 
+_NOT_LABELS = "Is this the image instead of its labels?"
+
+
 def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
     """Read a scan: one 3D image file (NIfTI, NRRD, MHA/MHD, DICOM ...) or a folder that holds one DICOM series.
 
-    A few non-finite voxels are replaced by the lowest finite value and a warning says how many. A single slice is refused:
-    the networks are three-dimensional.
+    Non-finite voxels are replaced by the lowest finite value and a warning says how many. A single slice is refused: the
+    networks are three-dimensional.
 
     Args:
         path: file or folder.
@@ -32,7 +35,7 @@ def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
         OutOfMemory: reading needs more memory than is free.
     """
     vol = _read(Path(path), series_uid)
-    array, warnings = _finite(vol.array, vol.path)
+    array, warnings = _finite(vol.array, path, vol.nifti)
     low, high = array.min(), array.max()
     if low == high:
         raise BadInput(f"{path}: the image is empty: every voxel is {low:g}.", "Choose an image that shows a scan.")
@@ -45,12 +48,10 @@ def read_labelmap(path: str | Path) -> Volume:
     array = vol.array
     if array.dtype.kind == "f":
         if not np.isfinite(array).all() or np.any(array != np.rint(array)):
-            raise BadInput(f"{path}: a label map must hold whole numbers.", "Is this the image instead of its labels?")
+            raise BadInput(f"{path}: a label map must hold whole numbers.", _NOT_LABELS)
         array = array.astype(np.int32)
     if array.min() < 0:
-        raise BadInput(
-            f"{path}: a label map must not hold negative values.", "Is this the image instead of its labels?"
-        )
+        raise BadInput(f"{path}: a label map must not hold negative values.", _NOT_LABELS)
     for dtype in (np.uint8, np.uint16, np.int32):
         if array.max() <= np.iinfo(dtype).max:
             return replace(vol, array=array.astype(dtype, copy=False))
@@ -85,11 +86,11 @@ def _read_file(sitk, path: Path) -> Volume:
     if path.stat().st_size == 0:
         raise BadInput(f"{path}: the file is empty.")
     nifti = read_nifti_header(path)
-    warnings = []
+    warnings: list[str] = []
     if nifti is not None:
         if len(nifti.size) >= 3:
             _check_frames(path, nifti.size, 1)
-        warnings += check_nifti(path, nifti)
+        nifti, warnings = check_nifti(path, nifti)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -183,10 +184,9 @@ def _check_memory(path: Path, size: tuple[int, ...], pixel_id: int) -> None:
 
 
 def _to_volume(sitk, image, path: Path, warnings: tuple[str, ...], nifti=None, dicom=None) -> Volume:
+    submatrix = sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOSUBMATRIX
     while image.GetDimension() > 3:  # trailing axes of length 1, checked before
-        image = sitk.Extract(
-            image, [*image.GetSize()[:-1], 0], strategy=sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOSUBMATRIX
-        )
+        image = sitk.Extract(image, [*image.GetSize()[:-1], 0], directionCollapseToStrategy=submatrix)
     geometry = Geometry.from_sitk(image)
     if not np.all(np.isfinite(geometry.spacing)) or min(geometry.spacing) <= 0:
         raise BadInput(f"{path}: the voxel size {geometry.spacing} must be positive.")
@@ -201,17 +201,18 @@ def _to_volume(sitk, image, path: Path, warnings: tuple[str, ...], nifti=None, d
     return Volume(array, geometry.affine_ras, geometry, path, warnings, nifti=nifti, dicom=dicom)
 
 
-def _finite(array: np.ndarray, path: Path | None) -> tuple[np.ndarray, list[str]]:
+def _finite(array: np.ndarray, path: str | Path, nifti: NiftiHeader | None) -> tuple[np.ndarray, list[str]]:
     """Replace NaN and infinity by the lowest finite value; refuse an image that holds nothing else."""
     if array.dtype.kind != "f":
         return array, []
     bad = ~np.isfinite(array)
+    if nifti is not None and len(nifti.not_finite):  # the reader has made them 0 by now
+        bad[np.unravel_index(nifti.not_finite, array.shape, order="F")] = True
     count = int(bad.sum())
     if count == 0:
         return array, []
     if count == array.size:
         raise BadInput(f"{path}: no voxel holds a finite number.", "Check how the image was exported.")
     low = array[~bad].min()
-    return np.where(bad, low, array), [
-        f"{count} voxels ({100 * count / array.size:.2g}%) were NaN or infinite and count as {low:g}."
-    ]
+    share = 100 * count / array.size
+    return np.where(bad, low, array), [f"{count} voxels ({share:.2g}%) were NaN or infinite and count as {low:g}."]
