@@ -3,8 +3,8 @@
 Training and inference both go through these functions, so what a network sees is the same in both.
 
 The network grid keeps the obliqueness of the scan: axes are only permuted and flipped (the closest ones to Right,
-Anterior, Superior), then resampled. Both steps act on each axis alone, so resampling is one small sparse matrix an axis,
-the way back is another, and neither needs more memory than its input and output.
+Anterior, Superior), then resampled. Both steps act on each axis alone, so resampling is one small sparse matrix an
+axis, the way back is another, and neither needs more memory than its input and output.
 """
 
 from __future__ import annotations
@@ -65,26 +65,37 @@ def resampled_size(size: int, spacing: float, new_spacing: float) -> int:
     return max(1, round(size * spacing / new_spacing))
 
 
-def axis_matrix(size_in: int, size_out: int, step: float) -> sparse.csr_matrix:
-    """Linear interpolation along one axis as a sparse [size_out, size_in] float32 matrix whose rows sum to 1.
+def interpolation_matrix(centres: np.ndarray, size_in: int, step: float) -> sparse.csr_matrix:
+    """Linear interpolation at ``centres`` (positions in input voxels) as a [len(centres), size_in] float32 matrix.
 
-    ``step`` is the output voxel size in input voxels; both grids share their centre. With ``step`` <= 1 this is plain
-    linear interpolation. With ``step`` > 1 the triangle widens to ``step``, which averages the voxels that an output
-    voxel covers and so keeps thin structures from aliasing. Beyond the first and last voxel the edge value holds.
+    ``step`` is the output voxel size in input voxels. With ``step`` <= 1 this is plain linear interpolation. With
+    ``step`` > 1 the triangle widens to ``step``, which averages the voxels that an output voxel covers and so keeps thin
+    structures from aliasing. Weights are not negative and every row sums to 1; beyond the first and last voxel the edge
+    value holds.
     """
-    centres = (np.arange(size_out) - (size_out - 1) / 2) * step + (size_in - 1) / 2
-    centres = np.clip(centres, 0, size_in - 1)
+    centres = np.clip(np.asarray(centres, dtype=np.float64), 0, size_in - 1)
     width = max(1.0, step)
     taps = np.arange(int(np.ceil(2 * width)) + 1)
-    columns = np.floor(centres - width).astype(int)[:, None] + 1 + taps[None, :]
+    columns = np.floor(centres - width).astype(int)[:, None] + taps[None, :]
     weights = np.clip(1 - np.abs(columns - centres[:, None]) / width, 0, None)
     weights[(columns < 0) | (columns >= size_in)] = 0
+    weights[weights < 1e-6] = 0
     weights /= weights.sum(axis=1, keepdims=True)
-    rows = np.broadcast_to(np.arange(size_out)[:, None], columns.shape)
-    keep = weights > 1e-7
+    rows = np.broadcast_to(np.arange(len(centres))[:, None], columns.shape)
+    keep = weights > 0
     return sparse.csr_matrix(
-        (weights[keep].astype(np.float32), (rows[keep], columns[keep])), shape=(size_out, size_in), dtype=np.float32
+        (weights[keep].astype(np.float32), (rows[keep], columns[keep])), shape=(len(centres), size_in), dtype=np.float32
     )
+
+
+def axis_centres(size_in: int, size_out: int, step: float) -> np.ndarray:
+    """Where the output voxels lie in input voxels when both grids share their centre [size_out]."""
+    return (np.arange(size_out) - (size_out - 1) / 2) * step + (size_in - 1) / 2
+
+
+def axis_matrix(size_in: int, size_out: int, step: float) -> sparse.csr_matrix:
+    """Resampling along one axis between two grids with a common centre: [size_out, size_in]."""
+    return interpolation_matrix(axis_centres(size_in, size_out, step), size_in, step)
 
 
 def _along_axis(array: np.ndarray, matrix: sparse.csr_matrix, axis: int) -> np.ndarray:

@@ -23,8 +23,8 @@ _NOT_LABELS = "Is this the image instead of its labels?"
 def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
     """Read a scan: one 3D image file (NIfTI, NRRD, MHA/MHD, DICOM ...) or a folder that holds one DICOM series.
 
-    Non-finite voxels are replaced by the lowest finite value and a warning says how many. A single slice is refused: the
-    networks are three-dimensional.
+    Non-finite voxels are replaced by the lowest finite value and a warning says how many. A single slice is refused:
+    the networks are three-dimensional.
 
     Args:
         path: file or folder.
