@@ -1,2 +1,106 @@
-def register(app):
-    pass
+"""``rep3d train``: train a network on a folder of scans; run again, it resumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("train")(train)
+
+
+def train(
+    task: str = typer.Option(..., "--task", help="Task key (see `rep3d tasks`) or a task file."),
+    data: Path = typer.Option(..., "--data", help="Folder with images/ and labels/, or train/, val/ and test/."),
+    out: Path = typer.Option(..., "--out", help="Run folder; an unfinished run in it is resumed."),
+    network: str = typer.Option("", help="Network name [default: the task's]."),
+    reparam: str = typer.Option("lrbm", help="Re-parameterisation of the large kernels: lrbm, fixed or plain."),
+    patch: str = typer.Option("", help="Crop size in voxels, e.g. 48,64,48 [default: the task's]."),
+    steps: int = typer.Option(60_000, help="Optimiser steps."),
+    batch_size: int = typer.Option(2, help="Volumes a step."),
+    crops_per_volume: int = typer.Option(2, help="Crops from each volume of a step."),
+    foreground: float = typer.Option(0.9, help="Share of crops centred on a random class."),
+    optimizer: str = typer.Option("adamw", help="adamw or sgd."),
+    lr: float = typer.Option(1e-4, help="Learning rate."),
+    weight_decay: float = typer.Option(0.08, help="Weight decay (not on norms, biases and mask generators)."),
+    schedule: str = typer.Option("plateau", help="plateau, cosine or constant."),
+    warmup: int = typer.Option(0, help="Steps of linear warm-up."),
+    loss: str = typer.Option("dice-ce", help="dice-ce (per crop) or batch-dice-ce (Dice over the batch)."),
+    clip_grad: float = typer.Option(12.0, help="Largest gradient norm; 0: no clipping."),
+    ema: float = typer.Option(0.0, help="Decay of a moving average of the weights, e.g. 0.999; 0: none."),
+    augment: bool = typer.Option(True, help="Random rotation, scaling and intensities."),
+    mirror_axes: str = typer.Option("", help="Axes to mirror at random, e.g. 1,2; none for sided labels."),
+    precision: str = typer.Option("32", help="32, or bf16 autocast."),
+    device: str = typer.Option("auto", "--device", "--accelerator", help="auto, cpu, cuda, cuda:N or mps."),
+    threads: int = typer.Option(0, help="CPU threads; 0: as many as torch chooses."),
+    workers: int = typer.Option(1, help="Threads that prepare batches; 0: none. The batches are the same."),
+    seed: int = typer.Option(0, help="Seed of weights, crops and augmentation."),
+    fold: int = typer.Option(0, help="Fold of a task with a k-fold split."),
+    val_every: int = typer.Option(500, help="Steps between validations."),
+    val_limit: int = typer.Option(0, help="Validate on the first N validation cases only; 0: all."),
+    val_overlap: float = typer.Option(0.25, help="Overlap of the validation's windows."),
+    save_every: int = typer.Option(250, help="Steps between checkpoints."),
+    log_every: int = typer.Option(20, help="Steps between log lines."),
+    cache: Path = typer.Option(None, help="Folder for preprocessed cases [default: RUN/cache]."),
+    resume: bool = typer.Option(True, "--resume/--restart", help="Continue the run in --out, or delete it first."),
+) -> None:
+    """Train a network. Killed at any moment, the same command continues the run and ends with the same weights."""
+    from rep3d.data.augment import AugmentConfig
+    from rep3d.networks import accepted_arguments
+    from rep3d.tasks import load_task
+    from rep3d.training.config import TrainConfig
+    from rep3d.training.run import run_training
+
+    chosen = load_task(task)
+    name = network or chosen.network
+    network_args = {"in_channels": 1}
+    if "reparam" in accepted_arguments(name):
+        network_args["reparam"] = reparam
+    strengths = AugmentConfig() if augment else AugmentConfig.off()
+    if mirror_axes:
+        strengths = AugmentConfig(**{**strengths.__dict__, "mirror_axes": integers(mirror_axes, "--mirror-axes")})
+    config = TrainConfig(
+        task=chosen.key,
+        network=name,
+        network_args=network_args,
+        patch=integers(patch, "--patch") if patch else tuple(chosen.patch),
+        steps=steps,
+        batch_size=batch_size,
+        crops_per_volume=crops_per_volume,
+        foreground=foreground,
+        optimizer=optimizer,
+        lr=lr,
+        weight_decay=weight_decay,
+        schedule=schedule,
+        warmup=warmup,
+        loss=loss,
+        clip_grad=clip_grad,
+        ema=ema,
+        augment=strengths,
+        precision=precision,
+        device=device,
+        threads=threads,
+        workers=workers,
+        seed=seed,
+        fold=fold,
+        val_every=val_every,
+        val_limit=val_limit,
+        val_overlap=val_overlap,
+        save_every=save_every,
+        log_every=log_every,
+    )
+    progress = run_training(config, chosen, data, out, cache=cache, restart=not resume)
+    typer.echo(f"best validation Dice {progress.best_dice:.4f} at step {progress.best_step}: {out / 'best.ckpt'}")
+
+
+def integers(text: str, option: str) -> tuple[int, ...]:
+    """ "48,64,48" -> (48, 64, 48). Raises BadInput that names the option."""
+    from rep3d.errors import BadInput
+
+    try:
+        return tuple(int(part) for part in text.replace("x", ",").split(","))
+    except ValueError:
+        raise BadInput(f"{option} {text!r} is not a list of whole numbers", "write it as 48,64,48") from None

@@ -1,0 +1,1 @@
+"""Training: configuration, batches, the loop on Lightning Fabric, checkpoints, validation and logs."""

@@ -1,0 +1,199 @@
+"""Preprocess every case once: network grid, [0, 1] intensities; keep the arrays as .npy files and, if they fit, in RAM.
+
+A case's files are named by a key over the sha256 of its image and label and over every setting that matters, so a
+changed file or setting never meets a stale array. Files appear atomically; a damaged one is noticed and made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rep3d.data.dataset import Case, file_sha256
+from rep3d.data.preprocess import normalise, to_network_grid
+from rep3d.data.reading import read_labelmap, read_volume
+from rep3d.errors import BadInput, OutputFailed
+from rep3d.tasks import Task
+
+CACHE_VERSION = 1
+MAX_CENTRES = 8192  # crop centres kept per class and case: enough to be uniform over an organ, small for any cohort
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A case on the network grid.
+
+    ``image_XYZ`` float16 in [0, 1]; ``label_XYZ`` uint8; ``centres[c]`` flat voxel indices of class c (or empty).
+    """
+
+    id: str
+    image_XYZ: np.ndarray
+    label_XYZ: np.ndarray
+    centres: dict[int, np.ndarray]
+
+
+class FileHashes:
+    """sha256 of files, remembered by path, size and time of change: a restart does not read gigabytes again."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            with open(path, encoding="utf-8") as f:
+                self._known = json.load(f)
+        except (OSError, ValueError):  # absent or damaged: only a speed-up, computed again
+            self._known = {}
+
+    def of(self, file: Path) -> str:
+        """sha256 of ``file``."""
+        stat = file.stat()
+        mark = [stat.st_size, stat.st_mtime_ns]
+        known = self._known.get(str(file.resolve()))
+        if not (isinstance(known, list) and known[:2] == mark):
+            known = [*mark, file_sha256(file)]
+            self._known[str(file.resolve())] = known
+        return known[2]
+
+    def save(self) -> None:
+        """Write the table next to the cached arrays."""
+        _atomic(self.path, lambda f: f.write(json.dumps(self._known).encode("utf-8")))
+
+
+class Cache:
+    """Folder of preprocessed cases for one task."""
+
+    def __init__(self, folder: Path, task: Task):
+        self.folder = folder
+        self.task = task
+        self.hashes = FileHashes(folder / "hashes.json")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputFailed(
+                f"cannot make the cache folder {folder}: {error.strerror}", "choose another --cache"
+            ) from error
+
+    def key(self, case: Case) -> str:
+        """Name of the case's files: content of both inputs and all settings."""
+        settings = {
+            "version": CACHE_VERSION,
+            "spacing": [float(s) for s in self.task.spacing_mm],
+            "intensity": asdict(self.task.intensity),
+            "classes": self.task.num_classes,
+            "files": [self.hashes.of(case.image), self.hashes.of(case.label)],
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
+
+    def load(self, case: Case, *, in_memory: bool = True) -> Sample:
+        """The preprocessed case, from the cache or made now; memory-mapped unless ``in_memory``."""
+        key = self.key(case)
+        sample = self._read(case, key, in_memory)
+        if sample is None:
+            self._build(case, key)
+            sample = self._read(case, key, in_memory)
+        if sample is None:
+            raise OutputFailed(f"the cache files of {case.id} in {self.folder} cannot be read back", "check the disk")
+        return sample
+
+    def _files(self, key: str) -> tuple[Path, Path, Path]:
+        return tuple(self.folder / f"{key}.{part}.npy" for part in ("image", "label", "centres"))
+
+    def _read(self, case: Case, key: str, in_memory: bool) -> Sample | None:
+        """None when a file is missing or damaged (the caller makes it again)."""
+        try:
+            image, label = (
+                np.load(path, mmap_mode=None if in_memory else "r", allow_pickle=False) for path in self._files(key)[:2]
+            )
+            pairs = np.load(self._files(key)[2], allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        sound = image.dtype == np.float16 and label.dtype == np.uint8 and image.shape == label.shape and image.ndim == 3
+        if not sound or pairs.ndim != 2 or pairs.dtype != np.int64 or (len(pairs) and pairs[:, 1].max() >= image.size):
+            return None
+        centres = {c: pairs[pairs[:, 0] == c, 1] for c in range(1, self.task.num_classes)}
+        return Sample(case.id, image, label, centres)
+
+    def _build(self, case: Case, key: str) -> None:
+        image, label = preprocess_case(case, self.task)
+        picks = []
+        rng = np.random.default_rng(0)
+        flat = label.ravel()
+        for c in np.unique(flat[flat > 0]):
+            where = np.flatnonzero(flat == c)
+            if len(where) > MAX_CENTRES:
+                where = np.sort(rng.choice(where, MAX_CENTRES, replace=False))
+            picks.append(np.stack([np.full(len(where), c, np.int64), where.astype(np.int64)], axis=1))
+        pairs = np.concatenate(picks) if picks else np.zeros((0, 2), np.int64)
+        for path, array in zip(self._files(key), (image, label, pairs), strict=True):
+            _atomic(path, lambda f, a=array: np.save(f, a, allow_pickle=False))
+
+
+def preprocess_case(case: Case, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Read one case, check it, bring it to the network grid.
+
+    Returns image [X, Y, Z] float16 in [0, 1] and label [X, Y, Z] uint8. Raises BadInput when image and label do not
+    share a grid, or the label holds values that are not the task's.
+    """
+    volume, labels = read_volume(case.image), read_labelmap(case.label)
+    if volume.array.shape != labels.array.shape:
+        raise BadInput(
+            f"image and label of {case.id} differ in size: {volume.array.shape}, {labels.array.shape} ({case.label})",
+            "every label map must lie on its image's grid",
+        )
+    if not np.allclose(volume.affine, labels.affine, atol=0.05):
+        raise BadInput(
+            f"image and label of {case.id} lie at different places in space ({case.label})",
+            "every label map must have its image's origin, spacing and direction",
+        )
+    values = np.unique(labels.array)
+    strange = [int(v) for v in values if v < 0 or v >= task.num_classes]
+    if strange:
+        raise BadInput(
+            f"the label map {case.label} holds the values {strange[:8]}, but the task {task.key} knows 0 to "
+            f"{task.num_classes - 1}",
+            "check the task, or renumber the labels",
+        )
+    image = normalise(to_network_grid(volume, task.spacing_mm).array, task.intensity)
+    label = to_network_grid(labels, task.spacing_mm, label=True).array.astype(np.uint8)
+    return np.ascontiguousarray(image, dtype=np.float16), np.ascontiguousarray(label)
+
+
+def load_samples(
+    cases: Sequence[Case],
+    cache: Cache,
+    *,
+    memory_limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Sample]:
+    """Every case through the cache; in RAM while they fit in ``memory_limit`` bytes (default: half of what is free)."""
+    if memory_limit is None:
+        import psutil
+
+        memory_limit = psutil.virtual_memory().available // 2
+    samples, used = [], 0
+    for i, case in enumerate(cases):
+        sample = cache.load(case, in_memory=used < memory_limit)
+        used += sample.image_XYZ.nbytes + sample.label_XYZ.nbytes
+        samples.append(sample)
+        if progress:
+            progress(i + 1, len(cases))
+    cache.hashes.save()
+    return samples
+
+
+def _atomic(path: Path, write: Callable) -> None:
+    """Write through a temporary file of the same folder; nothing half-written ever has the final name."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with open(temporary, "wb") as f:
+            write(f)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputFailed(f"cannot write {path}: {error.strerror}", "check free space and permissions") from error

@@ -1,0 +1,109 @@
+"""Optimiser, learning-rate schedule, loss and the moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from rep3d.training.config import TrainConfig
+
+
+def decays(name: str, parameter: nn.Parameter) -> bool:
+    """Whether weight decay applies: not to vectors (norm gains, biases), nor to anything that makes a mask.
+
+    Pulling a generator's norms or the prior's exponent to zero would flatten the masks whatever the data say.
+    """
+    return parameter.ndim > 1 and "mask" not in name.split(".")
+
+
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW or SGD (Nesterov) over two groups, with and without weight decay."""
+    named = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for n, p in named if decays(n, p)], "weight_decay": config.weight_decay},
+        {"params": [p for n, p in named if not decays(n, p)], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+
+
+class Schedule:
+    """The learning rate of a step: base rate x linear warm-up x (cosine to 0 | plateau factor | 1).
+
+    Plateau is ReduceLROnPlateau on the validation Dice: ``plateau_patience`` validations without a new best multiply
+    the rate by ``plateau_factor``. State is three numbers.
+    """
+
+    def __init__(self, config: TrainConfig):
+        self.config = config
+        self.scale, self.best, self.bad = 1.0, -math.inf, 0
+
+    def rate(self, step: int) -> float:
+        """Learning rate of step ``step`` (0-based)."""
+        c = self.config
+        warm = min(1.0, (step + 1) / c.warmup) if c.warmup else 1.0
+        if c.schedule == "cosine":
+            done = min(1.0, max(0.0, (step - c.warmup) / max(1, c.steps - c.warmup)))
+            return c.lr * warm * 0.5 * (1 + math.cos(math.pi * done))
+        return c.lr * warm * self.scale
+
+    def validated(self, dice: float) -> None:
+        """Tell the schedule the validation Dice (nan counts as no improvement)."""
+        if self.config.schedule != "plateau":
+            return
+        if dice > self.best + 1e-4:
+            self.best, self.bad = dice, 0
+        else:
+            self.bad += 1
+            if self.bad > self.config.plateau_patience:
+                self.scale, self.bad = self.scale * self.config.plateau_factor, 0
+
+    def state_dict(self) -> dict:
+        return {"scale": self.scale, "best": self.best, "bad": self.bad}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.scale, self.best, self.bad = state["scale"], state["best"], state["bad"]
+
+
+def make_loss(name: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Dice + cross-entropy on logits_BCDHW and label_B1DHW, in float32 whatever the autocast.
+
+    ``dice-ce``: Dice per crop and class, as in the paper. ``batch-dice-ce``: Dice over the whole batch, which a class
+    that is absent from one crop does not drown.
+    """
+    from monai.losses import DiceCELoss
+
+    loss = DiceCELoss(to_onehot_y=True, softmax=True, batch=name == "batch-dice-ce")
+
+    def compute(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device_type=logits.device.type, enabled=False):
+            return loss(logits.float(), label)
+
+    return compute
+
+
+class MovingAverage:
+    """Exponential moving average of everything in the state dict (weights and norm statistics).
+
+    The decay warms up, min(decay, (1 + t) / (10 + t)), so that the random start is forgotten soon.
+    """
+
+    def __init__(self, network: nn.Module, decay: float):
+        self.decay = decay
+        self.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        mine, theirs = [], []
+        for key, value in network.state_dict().items():
+            if value.is_floating_point():
+                mine.append(self.state[key])
+                theirs.append(value.detach())
+            else:
+                self.state[key].copy_(value)
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
