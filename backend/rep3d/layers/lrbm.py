@@ -81,14 +81,11 @@ class LRBM(nn.Module):
         masks = channels if config.channels == "depthwise" else 1
         self.prior = DistancePrior(kernel_size, learnable=True)
         self.conv_weights = nn.ParameterList()
-        self.conv_biases = nn.ParameterList()
         self.norms = nn.ModuleList()
         for _ in range(config.depth):
             # nn.Conv3d's own initialisation; the convolution itself runs through the large-kernel operator,
-            # since the aten depthwise backward on a CPU is very slow.
-            reference = nn.Conv3d(masks, masks, config.kernel, groups=masks)
-            self.conv_weights.append(nn.Parameter(reference.weight.detach().clone()))
-            self.conv_biases.append(nn.Parameter(reference.bias.detach().clone()))
+            # since the aten depthwise backward on a CPU is very slow. A bias would vanish in the norm that follows.
+            self.conv_weights.append(nn.Conv3d(masks, masks, config.kernel, groups=masks, bias=False).weight)
             self.norms.append(TapNorm(kernel_size))
         self.masks = masks
 
@@ -97,8 +94,8 @@ class LRBM(nn.Module):
             prior_KKK = self.prior()
             hidden = prior_KKK.expand(1, self.masks, *prior_KKK.shape)
             last = len(self.norms) - 1
-            for index, (weight, bias, norm) in enumerate(zip(self.conv_weights, self.conv_biases, self.norms)):
-                hidden = norm(depthwise_conv3d(hidden, weight, bias)[0])[None]
+            for index, (weight, norm) in enumerate(zip(self.conv_weights, self.norms)):
+                hidden = norm(depthwise_conv3d(hidden, weight)[0])[None]
                 if index < last:
                     hidden = hidden.sigmoid()
             mask = prior_KKK + hidden[0]

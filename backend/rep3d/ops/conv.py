@@ -33,7 +33,9 @@ def depthwise_conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, a
     """
     _check(x, weight, bias, algorithm)
     out_dtype = x.dtype
-    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+    # The meta device, on which shapes are counted, has no autocast.
+    autocast = x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
+    if autocast and x.dtype != torch.float64:
         out_dtype = torch.get_autocast_dtype(x.device.type)
     elif weight.dtype != x.dtype or (bias is not None and bias.dtype != x.dtype):
         types = f"x is {x.dtype}, weight {weight.dtype}" + ("" if bias is None else f", bias {bias.dtype}")
