@@ -1,9 +1,9 @@
 """Sliding windows at the trained patch, accumulated slab by slab.
 
-The windows form a regular grid and their Gaussian importance is a product of three 1D profiles, so the sum of all importances
-is a product as well: every window can be added with weights that already sum to one everywhere. No weight volume is kept, no
-final division is needed, and a row of voxels is finished as soon as no later window touches it. Only one slab of logits, as
-thick as a patch, is ever in memory.
+The windows form a regular grid and their Gaussian importance is a product of three 1D profiles, so the sum of all
+importances is a product as well: every window can be added with weights that already sum to one everywhere. No weight
+volume is kept, no final division is needed, and a row of voxels is finished as soon as no later window touches it.
+Only one slab of logits, as thick as a patch, is ever in memory.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def iterate_slabs(
         on_window: called with (windows done, windows in all) after each.
         cancelled: asked before each window; a true answer raises Cancelled.
 
-    The yielded tensor is only valid until the next one is asked for. Memory: one slab of K x patch[axis] x the other axes.
+    The yielded tensor is only valid until the next one is asked for. Memory: one slab of K x patch[axis] x the other
+    axes.
     """
     pads = padding(tuple(x_CDHW.shape[1:]), patch)
     if any(sum(p) for p in pads):
@@ -109,21 +110,17 @@ def iterate_slabs(
                 for a, s in zip((axis, first, second), (start, start_1, start_2)):
                     where[a + 1] = slice(s, s + patch[a])
                 logits = predictor(x_CDHW[tuple(where)].unsqueeze(0))[0].float()
-                if not torch.isfinite(logits).all():
+                if not torch.isfinite(logits.sum()):  # one number tells of any NaN or infinity
                     raise Rep3DError(
                         "The network returned values that are not finite.", "Try --precision float32, or other weights."
                     )
                 logits = logits.movedim(axis + 1, 1)
-                for a, w, dim in zip((axis, first, second), (i, j, k), (1, 2, 3)):
-                    shape = [1, 1, 1, 1]
-                    shape[dim] = patch[a]
-                    logits = logits * torch.from_numpy(grid.weights[a][w]).to(logits.device).view(shape)
+                weight = _outer(grid.weights[axis][i], grid.weights[first][j], grid.weights[second][k])
                 if slab is None:
                     shape = (logits.shape[0], patch[axis], grid.size[first], grid.size[second])
                     slab = torch.zeros(shape, device=x_CDHW.device)
-                slab[:, :, start_1 : start_1 + patch[first], start_2 : start_2 + patch[second]] += logits.to(
-                    slab.device
-                )
+                part = slab[:, :, start_1 : start_1 + patch[first], start_2 : start_2 + patch[second]]
+                part.addcmul_(logits.to(slab.device), weight.to(slab.device))
                 done += 1
                 if on_window is not None:
                     on_window(done, len(grid))
@@ -139,6 +136,11 @@ def iterate_slabs(
                 channel[patch[axis] - rows :] = 0
 
 
+def _outer(*profiles: np.ndarray) -> Tensor:
+    """Product of three profiles [a], [b], [c] as a tensor [a, b, c]."""
+    return torch.from_numpy(np.einsum("a,b,c->abc", *profiles))
+
+
 @torch.no_grad()
 def sliding_window_logits(
     net: Predictor,
@@ -151,8 +153,8 @@ def sliding_window_logits(
 ) -> Tensor:
     """Logits [K, D, H, W] (float32, on the device of ``x_CDHW``) of a whole volume on the network grid.
 
-    For validation in training, where volumes are small; the network must already be in eval mode and on the same device.
-    Volumes smaller than the patch are padded with 0 and cropped back.
+    For validation in training, where volumes are small; the network must already be in eval mode and on the same
+    device. Volumes smaller than the patch are padded with 0 and cropped back.
     """
     slabs = [
         slab.clone() for _, slab in iterate_slabs(net, x_CDHW, patch, overlap, on_window=on_window, cancelled=cancelled)

@@ -1,0 +1,142 @@
+"""Looks at a scan before the run: does it fit the task, does it fit into memory, where is the body."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rep3d.data.preprocess import PERCENTILE_SAMPLES
+from rep3d.data.volume import Volume
+from rep3d.errors import BadInput, OutOfMemory
+
+if TYPE_CHECKING:
+    from rep3d.tasks import Task
+
+MARGIN = 8  # network voxels of air that are kept around the body
+WORKSPACE_VALUES = 256  # feature values a voxel of the patch that a network holds at once, roughly
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+def modality_warnings(volume: Volume, task: Task) -> list[str]:
+    """Sentences about intensities or sizes that do not look like what the task was trained on.
+
+    Only warnings: a crop inside the body or an unusual export can look odd and still be right.
+    """
+    values = volume.array.reshape(-1)
+    values = values[:: max(1, values.size // PERCENTILE_SAMPLES)]
+    low, high = float(values.min()), float(values.max())
+    found = []
+    if task.modality == "CT":
+        if low >= 0 and high > 500:
+            found.append(
+                f"The task {task.key} expects CT in Hounsfield units, but no voxel is below 0 ({low:g} to {high:g}): "
+                "is this another modality, or CT without its offset (usually -1024)?"
+            )
+        elif high - low < 200 or high > 40000 or low < -40000:
+            found.append(
+                f"The task {task.key} expects CT in Hounsfield units, but the values run from {low:g} to {high:g}: "
+                "is this another modality?"
+            )
+    elif task.modality == "MR" and low <= -500:
+        found.append(
+            f"The task {task.key} expects MR, but the values ({low:g} to {high:g}) look like CT in Hounsfield units."
+        )
+    extent = [n * s for n, s in zip(volume.shape, volume.spacing_mm)]
+    if min(extent) < 16 or max(extent) > 2500:
+        shown = " x ".join(f"{e:.3g}" for e in extent)
+        found.append(f"The volume measures {shown} mm: check the voxel size, or expect little where it is so thin.")
+    return found
+
+
+def body_box(x_XYZ: np.ndarray, patch: tuple[int, int, int]) -> Box:
+    """Smallest box on the network grid with everything above 0 (air, or what was masked out) and a margin.
+
+    Along each axis it holds a patch where the volume does, so that windows see real voxels rather than padding.
+    """
+    box = []
+    for axis in range(3):
+        used = np.flatnonzero(x_XYZ.max(axis=tuple(a for a in range(3) if a != axis)) > 0)
+        low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, x_XYZ.shape[axis])
+        box.append(widen(low - MARGIN, high + MARGIN, x_XYZ.shape[axis], patch[axis]))
+    return tuple(box)
+
+
+def widen(low: int, high: int, size: int, patch: int) -> tuple[int, int]:
+    """The interval grown evenly to ``patch`` voxels and moved inside [0, size)."""
+    missing = max(0, patch - (high - low))
+    low, high = low - missing // 2, high + (missing - missing // 2)
+    if low < 0:
+        low, high = 0, high - low if missing else high
+    if high > size:
+        low, high = low - (high - size) if missing else low, size
+    return max(0, low), min(size, high)
+
+
+def roi_box(
+    roi: tuple[float, ...], affine: np.ndarray, shape: tuple[int, int, int], patch: tuple[int, int, int]
+) -> Box:
+    """Box of network voxels that holds the region ``roi`` (R0, R1, A0, A1, S0, S1 in RAS mm), grown to a patch.
+
+    Raises:
+        BadInput: the region is empty or lies outside the volume.
+    """
+    corners = np.array([[r, a, s, 1.0] for r in roi[:2] for a in roi[2:4] for s in roi[4:]])
+    if not (roi[0] < roi[1] and roi[2] < roi[3] and roi[4] < roi[5]):
+        raise BadInput(
+            f"The region {', '.join(f'{v:g}' for v in roi)} is empty.", "Give R0,R1,A0,A1,S0,S1 in mm, low first."
+        )
+    index = (np.linalg.inv(affine) @ corners.T)[:3]
+    low, high = np.floor(index.min(axis=1)).astype(int), np.ceil(index.max(axis=1)).astype(int) + 1
+    if np.any(high <= 0) or np.any(low >= shape):
+        ends = affine @ np.array([[0, 0, 0, 1], [*(np.asarray(shape) - 1), 1]], float).T
+        raise BadInput(
+            "The region lies outside the volume, which runs from "
+            + " to ".join("(" + ", ".join(f"{v:.0f}" for v in end[:3]) + ")" for end in ends.T)
+            + " mm (RAS)."
+        )
+    clipped = [(max(0, int(a)), min(n, int(b))) for a, b, n in zip(low, high, shape)]
+    return tuple(widen(a, b, n, p) for (a, b), n, p in zip(clipped, shape, patch))
+
+
+def clear_outside_roi(labelmap: np.ndarray, affine: np.ndarray, roi: tuple[float, ...]) -> None:
+    """Set labels of native voxels whose centre lies outside the region to background, in place, slice by slice."""
+    x, y = np.meshgrid(*(np.arange(n) for n in labelmap.shape[:2]), indexing="ij", sparse=True)
+    for z in range(labelmap.shape[2]):
+        if not labelmap[..., z].any():
+            continue
+        inside = np.ones(labelmap.shape[:2], bool)
+        for row, low, high in zip(affine[:3], roi[::2], roi[1::2]):
+            world = row[0] * x + row[1] * y + row[2] * z + row[3]
+            inside &= (world >= low) & (world <= high)
+        labelmap[~inside, z] = 0
+
+
+def estimate_bytes(
+    native: tuple[int, int, int],
+    network: tuple[float, float, float],
+    patch: tuple[int, int, int],
+    num_classes: int,
+) -> int:
+    """Memory of a run beside the scan itself and the network's weights: an upper estimate, before anything is made.
+
+    Two float volumes on the network grid, the native labels, a slab of logits with its copy on the way back, and the
+    features of one window.
+    """
+    padded = [max(n, p) for n, p in zip(network, patch)]
+    slab = min(patch[a] * padded[(a + 1) % 3] * padded[(a + 2) % 3] for a in range(3))
+    voxels = float(np.prod(network))
+    window = float(np.prod(patch)) * WORKSPACE_VALUES
+    return int(4 * (2.5 * voxels + 1.6 * num_classes * slab + window) + 2 * float(np.prod(native)))
+
+
+def check_memory(need: int, what: str) -> None:
+    """Raise OutOfMemory if ``need`` bytes are more than the machine has free now."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if need > free:
+        raise OutOfMemory(
+            f"{what} needs about {need / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free.",
+            "Close other programs, crop the scan, check its voxel size, or use a machine with more memory.",
+        )

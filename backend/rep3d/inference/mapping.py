@@ -1,0 +1,130 @@
+"""From logits on the network grid to labels on the native grid, without ever holding classes x native voxels.
+
+Logits arrive in slabs. Each native tile interpolates the few rows it needs and takes the largest class at once.
+Interpolation weights are never negative, so a class that lies below another one at every network voxel of a tile lies
+below it at every native voxel too: such classes are left out, which is exact and leaves one class in most tiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rep3d.data.preprocess import axis_centres, interpolation_matrix
+
+TILE = 64  # voxels along each side of a tile, in whichever of the two grids is finer
+
+
+@dataclass(frozen=True)
+class AxisMap:
+    """One axis of the way back: ``matrix`` [native rows in reach, network rows], rows ``first``.. of the native
+    grid."""
+
+    first: int
+    matrix: np.ndarray  # dense float32; an axis has at most some hundred rows
+    tile: int  # native rows to be done at a time
+    low: np.ndarray  # first and one past the last network row with weight, for each native row
+    high: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+    @classmethod
+    def build(cls, native: int, network: int, step: float, crop: tuple[int, int]) -> AxisMap:
+        """Map ``network`` rows, of which only those in ``crop`` were segmented, to ``native`` rows.
+
+        ``step`` is the native voxel size in network voxels; both grids share their centre. Native voxels whose centre
+        lies outside the cropped region are out of reach: they stay background.
+        """
+        centres = axis_centres(network, native, step)
+        low = crop[0] - 0.5 if crop[0] > 0 else -np.inf
+        high = crop[1] - 0.5 if crop[1] < network else np.inf
+        reach = np.flatnonzero((centres >= low) & (centres < high))
+        matrix = interpolation_matrix(centres[reach] - crop[0], crop[1] - crop[0], step).toarray()
+        used = matrix > 0
+        return cls(
+            int(reach[0]) if len(reach) else 0,
+            matrix,
+            used.argmax(axis=1),
+            used.shape[1] - used[:, ::-1].argmax(axis=1),
+        )
+
+
+class LabelMapper:
+    """Collects slabs of logits and writes finished labels into ``labels`` (a view [X, Y, Z] of the native array in
+    RAS).
+
+    ``axis`` is the one along which slabs arrive; ``maps`` are the three axes in array order.
+    """
+
+    def __init__(self, labels: np.ndarray, maps: tuple[AxisMap, AxisMap, AxisMap], axis: int):
+        self.axis = axis
+        first, second = (a for a in range(3) if a != axis)
+        self.rows, self.map_1, self.map_2 = maps[axis], maps[first], maps[second]
+        reach = tuple(slice(m.first, m.first + len(m)) for m in maps)
+        self.labels = np.moveaxis(labels[reach], axis, 0)  # a view: rows along the slab axis first
+        self.kept: Tensor | None = None  # logits that native rows still need
+        self.base = 0  # network row of kept[:, 0]
+        self.next = 0  # native row to be done next
+
+    def add(self, slab_KRAB: Tensor) -> None:
+        """Take the next rows of logits and label every native row that they complete."""
+        self.kept = slab_KRAB if self.kept is None else torch.cat([self.kept, slab_KRAB], dim=1)
+        end = self.base + self.kept.shape[1]
+        ready = self.next + int(np.searchsorted(self.rows.high[self.next :], end, side="right"))
+        while self.next < ready:
+            stop = min(ready, self.next + self.rows.tile)
+            self._label_rows(self.next, stop)
+            self.next = stop
+        if self.next < len(self.rows):
+            drop = max(0, int(self.rows.low[self.next]) - self.base)
+            self.kept = self.kept[:, drop:].clone()  # a copy: the slab's memory belongs to the caller
+            self.base += drop
+        else:
+            self.kept = self.kept[:, :0].clone()
+            self.base = end
+
+    def finished(self) -> bool:
+        """Whether every native row within reach has its labels."""
+        return self.next == len(self.rows)
+
+    def _label_rows(self, start: int, stop: int) -> None:
+        assert self.kept is not None
+        r0, r1 = int(self.rows.low[start:stop].min()), int(self.rows.high[start:stop].max())
+        matrix_r = torch.from_numpy(self.rows.matrix[start:stop, r0:r1])
+        logits = self.kept[:, r0 - self.base : r1 - self.base]
+        for a in range(0, len(self.map_1), self.map_1.tile):
+            a_end = min(a + self.map_1.tile, len(self.map_1))
+            a0, a1 = int(self.map_1.low[a:a_end].min()), int(self.map_1.high[a:a_end].max())
+            matrix_a = torch.from_numpy(self.map_1.matrix[a:a_end, a0:a1])
+            for b in range(0, len(self.map_2), self.map_2.tile):
+                b_end = min(b + self.map_2.tile, len(self.map_2))
+                b0, b1 = int(self.map_2.low[b:b_end].min()), int(self.map_2.high[b:b_end].max())
+                matrix_b = torch.from_numpy(self.map_2.matrix[b:b_end, b0:b1])
+                tile = label_tile(logits[:, :, a0:a1, b0:b1], matrix_r, matrix_a, matrix_b)
+                self.labels[start:stop, a:a_end, b:b_end] = tile
+
+
+def label_tile(logits_KRAB: Tensor, matrix_r: Tensor, matrix_a: Tensor, matrix_b: Tensor) -> np.ndarray | int:
+    """Class with the largest interpolated logit at each native voxel of a tile; one number if it is the same for all.
+
+    The matrices [native, network] interpolate along R, A and B. Ties go to the lower class.
+    """
+    counts = torch.bincount(logits_KRAB.argmax(dim=0).flatten(), minlength=len(logits_KRAB))
+    index = torch.arange(len(logits_KRAB), device=logits_KRAB.device)
+    alive = torch.ones_like(index, dtype=torch.bool)
+    if int((counts > 0).sum()) == 1:
+        return int(counts.argmax())
+    for winner in counts.topk(min(2, len(counts))).indices.tolist():  # the usual background and the usual structure
+        lead = (logits_KRAB - logits_KRAB[winner]).amax(dim=(1, 2, 3))
+        alive &= (lead > 0) | ((lead == 0) & (index <= winner)) | (counts > 0)
+    classes = alive.nonzero()[:, 0]
+    if len(classes) == 1:
+        return int(classes[0])
+    values = logits_KRAB[classes] @ matrix_b.T.to(logits_KRAB.device)
+    values = matrix_a.to(values.device) @ values
+    values = torch.einsum("ir,crab->ciab", matrix_r.to(values.device), values)
+    return classes[values.argmax(dim=0)].cpu().numpy()
