@@ -45,17 +45,13 @@ class AxisMap:
         reach = np.flatnonzero((centres >= low) & (centres < high))
         matrix = interpolation_matrix(centres[reach] - crop[0], crop[1] - crop[0], step).toarray()
         used = matrix > 0
-        return cls(
-            int(reach[0]) if len(reach) else 0,
-            matrix,
-            used.argmax(axis=1),
-            used.shape[1] - used[:, ::-1].argmax(axis=1),
-        )
+        first = int(reach[0]) if len(reach) else 0
+        tile = max(4, int(TILE / max(1.0, step)))
+        return cls(first, matrix, tile, used.argmax(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1))
 
 
 class LabelMapper:
-    """Collects slabs of logits and writes finished labels into ``labels`` (a view [X, Y, Z] of the native array in
-    RAS).
+    """Collects slabs of logits and writes finished labels into ``labels`` (a view of the native array, RAS order).
 
     ``axis`` is the one along which slabs arrive; ``maps`` are the three axes in array order.
     """
