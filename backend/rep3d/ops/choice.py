@@ -1,17 +1,172 @@
-"""Which algorithm runs: the caller's, the environment's, or the fastest one measured."""
+"""Which algorithm runs: the caller's, the environment's, or the fastest one measured for the situation.
+
+A situation is direction, shapes, types, device, threads and torch version. Candidates are timed on the caller's own
+tensors, turn by turn so that a disturbance hits all alike, and the smallest time of each counts. The direct algorithm
+can be thousands of times slower than the others, so it is timed only if it might win: not when even a perfect processor
+could not do its multiplications in time, and first on one channel, then on a few, of one sample.
+"""
 
 from __future__ import annotations
 
+import logging
+import math
 import os
+import platform
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
 
+import torch
 from torch import Tensor
 
+from .choice_store import ChoiceStore
+from .plan import METHODS, cropped_kernel
+
 ENVIRONMENT = "REP3D_CONV_ALGORITHM"
+CANDIDATES = ("direct", *METHODS)
+
+#: Multiply-adds of the direct algorithm below which it is taken without measuring: all would be dominated by overhead.
+TINY = 4e6
+#: Multiply-adds per second that no device exceeds (per CPU thread; per accelerator).
+PEAK_CPU_THREAD, PEAK_ACCELERATOR = 1.6e11, 1e14
+#: (channels timed for the direct algorithm, how much too slow its extrapolation may look and still be timed in full).
+#: PyTorch's CPU kernel works on blocks of 16 channels, so one channel costs nearly as much as 16.
+PROBES = ((1, 50.0), (16, 3.0))
+REPEATS = 5
+#: Seconds after which no further repeat of a measurement starts.
+BUDGET_S = 0.6
+
+logger = logging.getLogger(__name__)
+store = ChoiceStore(CANDIDATES)
+_measuring = threading.RLock()
+
+#: ``run(name, channels)`` runs one algorithm on all channels, or on the first ``channels`` of the first sample.
+Run = Callable[[str, int | None], None]
 
 
-def resolve(algorithm: str, direction: str, x: Tensor, weight: Tensor, constant_weight: bool) -> str:
+def resolve(algorithm: str, direction: str, x: Tensor, weight: Tensor, constant_weight: bool, run: Run) -> str:
+    """The name of the algorithm to run; measures at the first call of a situation."""
     if algorithm == "auto":
-        algorithm = os.environ.get(ENVIRONMENT, "auto")
-    if algorithm == "auto":
-        algorithm = "direct" if x.shape[2:].numel() <= 512 else "hybrid"
-    return algorithm
+        algorithm = os.environ.get(ENVIRONMENT, "").strip() or "auto"
+        if algorithm not in ("auto", *CANDIDATES):
+            raise ValueError(f"{ENVIRONMENT} must be auto, {', '.join(CANDIDATES)}, not {algorithm!r}.")
+    if algorithm != "auto":
+        return algorithm
+    multiplications = direct_multiplications(x, weight) * (2 if direction == "backward" else 1)
+    if x.device.type == "cpu" and multiplications < TINY:
+        return "direct"
+    if x.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        return "fft"  # a captured stream cannot be waited for
+    key = situation(direction, x, weight, constant_weight)
+    with _measuring:
+        known = store.get(key)
+        if known is not None:
+            return known
+        times = _measure(_candidates(), multiplications, x, run)
+        best = min(times, key=times.__getitem__)
+        logger.debug("%s: %s", key, ", ".join(f"{name} {ms:.3f} ms" for name, ms in times.items()))
+        store.put(key, best, times)
+        return best
+
+
+def direct_multiplications(x: Tensor, weight: Tensor) -> float:
+    """Multiply-adds of the direct algorithm after cropping, zeros of the border not counted."""
+    total = float(x.shape[0] * x.shape[1])
+    for n, full in zip(x.shape[2:], weight.shape[2:]):
+        k = cropped_kernel(n, full)
+        p = (k - 1) // 2
+        total *= n * k - p * (p + 1)  # taps that meet data, summed over the samples of a line
+    return total
+
+
+def situation(direction: str, x: Tensor, weight: Tensor, constant_weight: bool) -> str:
+    """The key of a measurement."""
+    kernel = "x".join(str(cropped_kernel(n, k)) for n, k in zip(x.shape[2:], weight.shape[2:]))
+    fields = [
+        direction,
+        "constant weight" if constant_weight and direction == "forward" else "changing weight",
+        "x".join(map(str, x.shape)),
+        f"k{kernel}",
+        f"{x.dtype}/{weight.dtype}",
+        x.device.type,
+        _device_name(x.device.type, x.device.index),
+        f"{torch.get_num_threads()} threads" if x.device.type == "cpu" else "",
+        "exact products" if exact_products() else "inexact products",
+        torch.__version__,
+    ]
+    return " | ".join(fields)
+
+
+def exact_products() -> bool:
+    """Whether float32 matrix products are float32, not TF32 or bfloat16 inside (a global setting of PyTorch)."""
+    return torch.get_float32_matmul_precision() == "highest"
+
+
+def _candidates() -> tuple[str, ...]:
+    """Algorithms with matrix products are left out where those are inexact, for they would miss the error bound."""
+    return CANDIDATES if exact_products() else ("direct", "fft")
+
+
+@lru_cache(maxsize=16)
+def _device_name(kind: str, index: int | None) -> str:
+    if kind == "cuda":
+        return torch.cuda.get_device_name(index)
+    return f"{platform.machine()} {platform.processor()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _measure(candidates: tuple[str, ...], multiplications: float, x: Tensor, run: Run) -> dict[str, float]:
+    """Smallest milliseconds of every candidate that was worth timing."""
+    times: dict[str, float] = {}
+    spectral = [name for name in candidates if name != "direct"]
+    for name in list(spectral):
+        try:
+            _time(run, name, None, x.device.type)  # first use: matrices, plans and memory are set up
+            times[name] = math.inf
+        except (RuntimeError, NotImplementedError) as error:
+            spectral.remove(name)
+            warnings.warn(f"depthwise_conv3d: {name} does not run on {x.device}: {error}", RuntimeWarning, stacklevel=2)
+    _repeat(spectral, times, x.device.type, run)
+    best = min(times.values(), default=math.inf)
+    peak = PEAK_CPU_THREAD * torch.get_num_threads() if x.device.type == "cpu" else PEAK_ACCELERATOR
+    if multiplications / peak * 1e3 > best:
+        return times
+    for channels, gain in PROBES:
+        share = min(x.shape[1], channels) / (x.shape[0] * x.shape[1])
+        if share < 1 and best < math.inf:
+            probe = _time(run, "direct", channels, x.device.type) / share
+            if probe > gain * best:  # once more: the first run also sets the kernel up
+                probe = _time(run, "direct", channels, x.device.type) / share
+            if probe > gain * best:
+                return {**times, "direct": probe}
+    _time(run, "direct", None, x.device.type)
+    times["direct"] = math.inf
+    # All of them again: what was measured before the direct algorithm may have had a quieter machine.
+    _repeat(["direct", *spectral], times, x.device.type, run)
+    return times
+
+
+def _repeat(names: list[str], times: dict[str, float], kind: str, run: Run) -> None:
+    start = time.perf_counter()
+    for _ in range(REPEATS):
+        for name in names:
+            times[name] = min(times[name], _time(run, name, None, kind))
+        if time.perf_counter() - start > BUDGET_S:
+            return
+
+
+def _time(run: Run, name: str, channels: int | None, kind: str) -> float:
+    """Milliseconds of one run."""
+    _synchronize(kind)
+    start = time.perf_counter()
+    run(name, channels)
+    _synchronize(kind)
+    return (time.perf_counter() - start) * 1e3
+
+
+def _synchronize(kind: str) -> None:
+    if kind == "cuda":
+        torch.cuda.synchronize()
+    elif kind == "mps":
+        torch.mps.synchronize()

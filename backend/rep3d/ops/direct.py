@@ -19,11 +19,11 @@ def _padding(plan: Plan) -> tuple[int, int, int]:
     return tuple(a.p for a in plan.axes)  # type: ignore[return-value]
 
 
-def forward(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan, out: Tensor, dtype: torch.dtype) -> None:
-    """Write ``conv(x, weight) + bias`` into ``out``."""
+def forward(x: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan, dtype: torch.dtype) -> Tensor:
+    """``conv(x, weight) + bias`` in ``dtype``."""
     w = crop_taps(weight, plan).unsqueeze(1).to(dtype).contiguous()
     b = None if bias is None else bias.to(dtype)
-    out.copy_(F.conv3d(x.to(dtype).contiguous(), w, b, padding=_padding(plan), groups=x.shape[1]))
+    return F.conv3d(x.to(dtype).contiguous(), w, b, padding=_padding(plan), groups=x.shape[1])
 
 
 def backward(

@@ -29,7 +29,7 @@ def conv3d_reference(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
 
 
 def gradients_reference(gy: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """``(gx, gw)`` by their definitions: gw[t] = sum_bi gy[i] x[i + t - p], gx = conv(gy, weight flipped), in float64."""
+    """``(gx, gw)`` as defined: gw[t] = sum_bi gy[i] x[i + t - p], gx = conv(gy, flipped weight). In float64."""
     gx = conv3d_reference(gy, weight.flip((2, 3, 4)))
     gy, x = gy.detach().double(), x.detach().double()
     gw = torch.zeros(weight.shape, dtype=torch.float64, device=weight.device)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import choice, direct, spectra, spectral
-from .plan import Plan, make_plan
+from .plan import make_plan
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
@@ -23,35 +23,49 @@ def compute_dtype(x: Tensor) -> torch.dtype:
 
 
 def run_forward(
-    algorithm: str, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, constant_weight: bool
-) -> None:
-    """One named algorithm, writing into ``out``."""
+    algorithm: str,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    out_dtype: torch.dtype,
+    constant_weight: bool,
+) -> Tensor:
+    """One named algorithm: ``conv(x, weight) + bias``, contiguous, of type ``out_dtype``."""
     plan = make_plan(tuple(x.shape[2:]), tuple(weight.shape[2:]), algorithm)
     dtype = compute_dtype(x)
     with torch.autocast(x.device.type, enabled=False):  # matrix products in here must not become bfloat16
         if algorithm == "direct":
-            direct.forward(x, weight, bias, plan, out, dtype)
-        else:
-            spectrum = spectra.lookup(weight, plan, dtype) if constant_weight else None
-            spectral.forward(x, weight, bias, plan, out, dtype, spectrum)
+            return direct.forward(x, weight, bias, plan, dtype).to(out_dtype).contiguous()
+        spectrum = spectra.lookup(weight, plan, dtype) if constant_weight else None
+        out = torch.empty(x.shape, dtype=out_dtype, device=x.device)
+        spectral.forward(x, weight, bias, plan, out, dtype, spectrum)
+        return out
 
 
 def run_backward(
-    algorithm: str, gy: Tensor, x: Tensor, weight: Tensor, gx: Tensor | None, gw: Tensor | None, constant_weight: bool
-) -> None:
-    """One named algorithm, writing into ``gx`` (as x) and ``gw`` (``[C, k, k, k]``, cropped)."""
+    algorithm: str,
+    gy: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    need_x: bool,
+    need_weight: bool,
+    constant_weight: bool,
+) -> tuple[Tensor, Tensor]:
+    """One named algorithm: gradients like x and like weight, contiguous; empty tensors for those not needed."""
     plan = make_plan(tuple(x.shape[2:]), tuple(weight.shape[2:]), algorithm)
     dtype = compute_dtype(x)
+    gx = torch.empty(x.shape, dtype=x.dtype, device=x.device) if need_x else None
+    gw = weight.new_empty((weight.shape[0], *plan.kernel)) if need_weight else None
     with torch.autocast(x.device.type, enabled=False):
         if algorithm == "direct":
             direct.backward(gy, x, weight, plan, dtype, gx, gw)
         else:
-            spectrum = spectra.lookup(weight, plan, dtype) if constant_weight and gx is not None else None
+            spectrum = spectra.lookup(weight, plan, dtype) if constant_weight and need_x else None
             spectral.backward(gy, x, weight, plan, dtype, gx, gw, spectrum)
-
-
-def _plan_of(x: Tensor, weight: Tensor) -> Plan:
-    return make_plan(tuple(x.shape[2:]), tuple(weight.shape[2:]), "direct")
+    return (
+        x.new_empty(0) if gx is None else gx,
+        weight.new_empty(0) if gw is None else spectral.pad_taps(gw, weight, plan),
+    )
 
 
 @torch.library.custom_op("rep3d::depthwise_conv3d", mutates_args=())
@@ -63,10 +77,14 @@ def conv_op(
     out_dtype: torch.dtype,
     constant_weight: bool,
 ) -> Tensor:
-    out = torch.empty(x.shape, dtype=out_dtype, device=x.device)
-    name = choice.resolve(algorithm, "forward", x, weight, constant_weight)
-    run_forward(name, x, weight, bias, out, constant_weight)
-    return out
+    def run(name: str, channels: int | None) -> None:
+        if channels is None:
+            run_forward(name, x, weight, bias, out_dtype, constant_weight)
+        else:
+            run_forward(name, x[:1, :channels], weight[:channels], None, out_dtype, False)
+
+    name = choice.resolve(algorithm, "forward", x, weight, constant_weight, run)
+    return run_forward(name, x, weight, bias, out_dtype, constant_weight)
 
 
 @conv_op.register_fake
@@ -84,17 +102,18 @@ def backward_op(
     need_weight: bool,
     constant_weight: bool,
 ) -> tuple[Tensor, Tensor]:
-    gx = torch.empty(x.shape, dtype=x.dtype, device=x.device) if need_x else x.new_empty(0)
-    if not need_weight:
-        cropped, gw = None, weight.new_empty(0)
-    else:
-        cropped = weight.new_empty((weight.shape[0], *_plan_of(x, weight).kernel))
-    if need_x or need_weight:
-        name = choice.resolve(algorithm, "backward", x, weight, constant_weight)
-        run_backward(name, gy, x, weight, gx if need_x else None, cropped, constant_weight)
-    if cropped is not None:
-        gw = spectral.pad_taps(cropped, weight, _plan_of(x, weight))
-    return gx, gw
+    if not (need_x or need_weight):
+        return x.new_empty(0), weight.new_empty(0)
+
+    def run(name: str, channels: int | None) -> None:
+        if channels is None:
+            run_backward(name, gy, x, weight, need_x, need_weight, constant_weight)
+        else:
+            few = slice(0, 1), slice(0, channels)
+            run_backward(name, gy[few], x[few], weight[:channels], need_x, need_weight, False)
+
+    name = choice.resolve(algorithm, "backward", x, weight, constant_weight, run)
+    return run_backward(name, gy, x, weight, need_x, need_weight, constant_weight)
 
 
 @backward_op.register_fake

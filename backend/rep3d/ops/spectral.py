@@ -1,6 +1,6 @@
 """Depthwise convolution and its gradients as products of spectra, in blocks of channels.
 
-With positions counted from the centre tap, y[i] = sum_s w[s] x[i + s], so (hats are spectra with sign -1, bars conjugates)
+With positions counted from the centre tap, y[i] = sum_s w[s] x[i + s]; with ^ for a spectrum of sign -1,
 
     y^  = x^ conj(w^)        gx^ = gy^ w^        gw^ = sum_batch x^ conj(gy^)
 
