@@ -1,0 +1,99 @@
+"""Phantoms on disk: one scan with its truth, or a folder of cases for training that can be continued after a stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from rep3d.errors import BadInput, OutputFailed
+from rep3d.phantom.generator import Phantom, generate
+from rep3d.phantom.options import ScanOptions
+
+#: What a phantom may be written as.
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+
+
+def split_suffix(path: Path) -> tuple[str, str]:
+    """(stem, suffix) of a scan's file name. Raises BadInput if it is no format that phantoms are written in."""
+    for suffix in SUFFIXES:
+        if path.name.lower().endswith(suffix) and len(path.name) > len(suffix):
+            return path.name[: -len(suffix)], path.name[-len(suffix) :]
+    raise BadInput(f"{path}: not a name for a scan", hint=f"End it with one of {', '.join(SUFFIXES)}.")
+
+
+def labels_path(path: Path) -> Path:
+    """Where the truth of ``path`` goes by default: scan.nii.gz -> scan_labels.nii.gz."""
+    stem, suffix = split_suffix(path)
+    return path.with_name(f"{stem}_labels{suffix}")
+
+
+def write_array(array: np.ndarray, affine: np.ndarray, path: Path) -> None:
+    """Write [X, Y, Z] with its RAS affine, to a temporary name first. Raises OutputFailed."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(array.transpose(2, 1, 0))
+    lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, :]
+    spacing = np.linalg.norm(lps[:, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(lps[:, 3].tolist())
+    image.SetDirection((lps[:, :3] / spacing).ravel().tolist())
+    stem, suffix = split_suffix(path)
+    temporary = path.with_name(f".{stem}.{os.getpid()}.partial{suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        raise OutputFailed(
+            f"{path}: cannot be written ({_short(error)})", hint="Check the folder and the disk."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_phantom(phantom: Phantom, image_path: Path, label_path: Path) -> None:
+    """Write the truth first and the scan last, so that a scan that is there always has its truth."""
+    if image_path.resolve() == label_path.resolve():
+        raise BadInput(f"{image_path}: scan and labels cannot be one file", hint="Give --labels another name.")
+    write_array(phantom.labels, phantom.affine, label_path)
+    write_array(phantom.image, phantom.affine, image_path)
+
+
+def case_paths(folder: Path, seed: int) -> tuple[Path, Path]:
+    """(image, labels) of the case that ``seed`` makes."""
+    name = f"phantom_{seed:06d}.nii.gz"
+    return folder / "images" / name, folder / "labels" / name
+
+
+def write_cases(
+    folder: Path,
+    seeds: range,
+    options: ScanOptions,
+    progress: Callable[[int, int, bool], None] | None = None,
+) -> int:
+    """Write one case a seed into folder/images and folder/labels; cases whose two files are there are skipped.
+
+    progress(done, total, made) is called after every case. Returns how many were made.
+    """
+    made = 0
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder}: is a file, a folder is needed for several cases", hint="Give another -o.")
+    for index, seed in enumerate(seeds):
+        image_path, label_path = case_paths(folder, seed)
+        missing = not (image_path.is_file() and label_path.is_file())
+        if missing:
+            write_phantom(generate(seed, options), image_path, label_path)
+            made += 1
+        if progress:
+            progress(index + 1, len(seeds), missing)
+    return made
+
+
+def _short(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
