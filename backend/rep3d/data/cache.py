@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rep3d.data.dataset import Case, file_sha256
+from rep3d.data.dataset import Case
 from rep3d.data.preprocess import normalise, to_network_grid
 from rep3d.data.reading import read_labelmap, read_volume
 from rep3d.errors import BadInput, OutputFailed
+from rep3d.files import atomic_path, sha256_file, write_text
 from rep3d.tasks import Task
 
 CACHE_VERSION = 1
@@ -56,13 +55,13 @@ class FileHashes:
         mark = [stat.st_size, stat.st_mtime_ns]
         known = self._known.get(str(file.resolve()))
         if not (isinstance(known, list) and known[:2] == mark):
-            known = [*mark, file_sha256(file)]
+            known = [*mark, sha256_file(file)]
             self._known[str(file.resolve())] = known
         return known[2]
 
     def save(self) -> None:
         """Write the table next to the cached arrays."""
-        _atomic(self.path, lambda f: f.write(json.dumps(self._known).encode("utf-8")))
+        write_text(self.path, json.dumps(self._known))
 
 
 class Cache:
@@ -131,7 +130,8 @@ class Cache:
             picks.append(np.stack([np.full(len(where), c, np.int64), where.astype(np.int64)], axis=1))
         pairs = np.concatenate(picks) if picks else np.zeros((0, 2), np.int64)
         for path, array in zip(self._files(key), (image, label, pairs), strict=True):
-            _atomic(path, lambda f, a=array: np.save(f, a, allow_pickle=False))
+            with atomic_path(path) as temporary:
+                np.save(temporary, array, allow_pickle=False)
 
 
 def preprocess_case(case: Case, task: Task) -> tuple[np.ndarray, np.ndarray]:
@@ -185,15 +185,3 @@ def load_samples(
             progress(i + 1, len(cases))
     cache.hashes.save()
     return samples
-
-
-def _atomic(path: Path, write: Callable) -> None:
-    """Write through a temporary file of the same folder; nothing half-written ever has the final name."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with open(temporary, "wb") as f:
-            write(f)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputFailed(f"cannot write {path}: {error.strerror}", "check free space and permissions") from error

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rep3d.errors import BadInput, OutputFailed
+from rep3d.errors import BadInput
 from rep3d.tasks import Task
 from rep3d.tasks.splits import split_cases
 
@@ -130,8 +129,8 @@ def assign_splits(ids: list[str], policy: dict, fold: int = 0) -> dict[str, str]
     return splits
 
 
-def write_data_list(dataset: Dataset, task_key: str, path: Path, hashes: dict[Path, str]) -> str:
-    """Write the data list (ids, splits, relative paths, sha256 of every file) and return the list's own sha256.
+def data_list(dataset: Dataset, task_key: str, hashes: dict[Path, str]) -> tuple[dict, str]:
+    """The data list (ids, splits, relative paths, sha256 of every file), JSON-able, and its own sha256.
 
     The sha256 covers the cases alone, so it is the same on every machine that holds the same files.
     """
@@ -162,25 +161,7 @@ def write_data_list(dataset: Dataset, task_key: str, path: Path, hashes: dict[Pa
         "unpaired": list(dataset.unpaired),
         "cases": cases,
     }
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as f:
-            json.dump(content, f, indent=1, ensure_ascii=False)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputFailed(
-            f"cannot write {path}: {error.strerror}", "check the folder's permissions and free space"
-        ) from error
-    return digest
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as f:
-        while block := f.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return content, digest
 
 
 def _images_in(folder: Path) -> dict[str, Path]:

@@ -52,10 +52,12 @@ class Batches:
                 image, label = random_crop(
                     sample, config.patch, self.spacing_mm, config.augment, rng, foreground=config.foreground
                 )
-                images.append(torch.from_numpy(image))
-                labels.append(torch.from_numpy(label))
+                images.append(image)
+                labels.append(label)
                 ids.append(sample.id)
-        return Batch(torch.stack(images)[:, None], torch.stack(labels)[:, None], tuple(ids))
+        # numpy, not torch, does the copying: torch's thread pool belongs to the training step.
+        image, label = np.stack(images)[:, None], np.stack(labels)[:, None]
+        return Batch(torch.from_numpy(image), torch.from_numpy(label), tuple(ids))
 
     def _case_at(self, position: int) -> int:
         """Cases come in a new order every epoch; the order is a function of (seed, epoch)."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from rep3d.errors import OutputFailed
+from rep3d.files import write_text
 
 
 class RunLog:
@@ -26,8 +26,8 @@ class RunLog:
         self.total_steps = total_steps
         try:
             records = [r for r in read_log(self.jsonl) if r["step"] <= from_step]
-            _rewrite(self.jsonl, "".join(json.dumps(r) + "\n" for r in records))
-            _rewrite(self.csv, "")
+            write_text(self.jsonl, "".join(json.dumps(r) + "\n" for r in records))
+            write_text(self.csv, "")
             with open(self.csv, "a", encoding="utf-8", newline="") as f:
                 writer = csv.writer(f, lineterminator="\n")
                 writer.writerow(self.columns)
@@ -125,9 +125,3 @@ def clock(seconds: float) -> str:
 
 def _cell(value: object) -> object:
     return "" if value is None else value
-
-
-def _rewrite(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)

@@ -17,13 +17,14 @@ from torch import nn
 
 import rep3d
 from rep3d.data.cache import Sample
-from rep3d.errors import BadInput, DeviceUnavailable, Rep3DError
+from rep3d.errors import BadInput, OutOfMemory, Rep3DError
 from rep3d.evaluation.metrics import class_means, mean_dice
+from rep3d.inference.devices import memory_errors, resolve_device
 from rep3d.networks import create_network
 from rep3d.tasks import Task
 from rep3d.training.batches import Batch, Batches
-from rep3d.training.checkpoint import BEST, LAST, load_checkpoint, random_states, save_checkpoint, set_random_states
-from rep3d.training.config import TrainConfig, differences
+from rep3d.training.checkpoint import BEST, LAST, random_states, save_checkpoint, set_random_states
+from rep3d.training.config import TrainConfig
 from rep3d.training.logs import RunLog
 from rep3d.training.optim import MovingAverage, Schedule, make_loss, make_optimizer
 from rep3d.training.validate import validate
@@ -54,21 +55,23 @@ def train(
     val_samples: Sequence[Sample],
     run: Path,
     *,
+    saved: dict | None = None,
     data_sha256: str = "",
     console=None,
 ) -> Progress:
-    """Train, or continue the run in ``run``, until ``config.steps``. Leaves best.ckpt, last.ckpt and the logs there.
+    """Train until ``config.steps``, from ``saved`` (a last.ckpt of the same run) on if given; files go to ``run``.
 
-    Raises BadInput when ``run`` holds another run's checkpoint, Diverged on a loss that is not finite, SystemExit
+    Raises BadInput for a patch or device that does not fit, Diverged on a loss that is not finite, SystemExit
     (143 after SIGTERM, 130 after SIGINT) once the checkpoint is written.
     """
     from lightning_fabric import Fabric
 
-    accelerator, devices = _device(config.device)
+    device = resolve_device(config.device)
     precision = {"32": "32-true", "bf16": "bf16-mixed"}[config.precision]
     if config.threads:
         torch.set_num_threads(config.threads)
-    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
+    devices = [device.index or 0] if device.type == "cuda" else 1
+    fabric = Fabric(accelerator=device.type, devices=devices, precision=precision)
     random.seed(config.seed)
     np.random.seed(config.seed % 2**32)
     torch.manual_seed(config.seed)
@@ -82,13 +85,12 @@ def train(
     average = MovingAverage(network, config.ema) if config.ema else None
     progress = Progress()
 
-    def content(for_inference: bool = False) -> dict:
-        """A checkpoint. The one for inference holds the validated weights and no optimiser."""
-        averaged = average.state if average else None
+    def content(resumable: bool = True) -> dict:
+        """A checkpoint; without the optimiser's state (two thirds of its size) where it only serves for inference."""
         return {
-            "model": averaged if for_inference and averaged else network.state_dict(),
-            "ema": None if for_inference else averaged,
-            "optimizer": None if for_inference else optimizer.state_dict(),
+            "model": network.state_dict(),
+            "ema": average.state if average else None,
+            "optimizer": optimizer.state_dict() if resumable else None,
             "scheduler": schedule.state_dict(),
             "rng": random_states(),
             **{name: getattr(progress, name) for name in ("step", "seconds", "history", "block")},
@@ -100,9 +102,7 @@ def train(
             "rep3d_version": rep3d.__version__,
         }
 
-    if (run / LAST).exists():
-        saved = load_checkpoint(run / LAST)
-        _check_same_run(saved, config, network.spec, data_sha256, run)
+    if saved:
         network.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["scheduler"])
@@ -140,14 +140,14 @@ def train(
             progress.seconds = time.monotonic() - clock
             log.validation(progress.step, dice, classes, progress.seconds, best)
             if best or not (run / BEST).exists():
-                save_checkpoint(run / BEST, content(for_inference=True))
+                save_checkpoint(run / BEST, content(resumable=False))
         if due or progress.step % config.save_every == 0:
             progress.seconds = time.monotonic() - clock
             save_checkpoint(run / LAST, content())
 
     network.train()
     try:
-        with _StopSignals() as stop:
+        with _StopSignals() as stop, memory_errors(device):
             if progress.step:
                 validate_and_save()  # a run stopped during a validation makes up for it
             for step, batch in batches.stream(progress.step, config.steps):
@@ -186,6 +186,12 @@ def train(
                     progress.block = [0.0, 0]
                 validate_and_save()
                 stop.check()
+    except OutOfMemory as error:
+        crops = config.batch_size * config.crops_per_volume
+        raise OutOfMemory(
+            f"there is not enough memory on {device} for {crops} crops of {config.patch} with {config.network}",
+            "use a smaller --batch-size, --crops-per-volume, --patch or --network, or --precision bf16",
+        ) from error
     except _Stopped as stopped:
         progress.seconds = time.monotonic() - clock
         save_checkpoint(run / LAST, content())
@@ -194,37 +200,6 @@ def train(
     finally:
         log.close()
     return progress
-
-
-def _device(name: str) -> tuple[str, int | list[int]]:
-    """Fabric's accelerator and devices for auto, cpu, mps, cuda, cuda:N. Raises DeviceUnavailable; never falls back."""
-    kind, _, number = name.partition(":")
-    if name == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
-        raise BadInput(f"the device {name!r} is unknown", "use auto, cpu, cuda, cuda:N or mps")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise DeviceUnavailable(
-            f"there is no device {name} here", "use --device cpu, or check the driver and torch build"
-        )
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise DeviceUnavailable("there is no Apple GPU here", "use --device cpu")
-    return kind, [int(number)] if number else 1
-
-
-def _check_same_run(saved: dict, config: TrainConfig, spec: dict, data_sha256: str, run: Path) -> None:
-    lines = differences(saved["config"], config.to_dict())
-    if not lines and saved["network"] != spec:
-        lines.append(f"network: {saved['network']} in the checkpoint, {spec} now")
-    if saved["data_sha256"] != data_sha256:
-        lines.append("data: the files or their split have changed")
-    if saved["optimizer"] is None:
-        lines.append("last.ckpt holds no optimiser state")
-    if lines:
-        raise BadInput(
-            f"{run} holds a run with another configuration: {'; '.join(lines)}",
-            "use the same options to resume it, another --out for a new run, or --restart to begin anew here",
-        )
 
 
 def _diverged(step: int, loss: float, batch: Batch, run: Path) -> Diverged:

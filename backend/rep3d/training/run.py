@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 from pathlib import Path
 
 from rich.console import Console
 
 from rep3d.data.cache import Cache, load_samples
-from rep3d.data.dataset import find_dataset, write_data_list
-from rep3d.errors import OutputFailed
+from rep3d.data.dataset import data_list, find_dataset
+from rep3d.errors import BadInput, OutputFailed
+from rep3d.files import write_text
 from rep3d.tasks import Task
-from rep3d.training.checkpoint import BEST, LAST
-from rep3d.training.config import TrainConfig
+from rep3d.training.checkpoint import BEST, LAST, load_checkpoint
+from rep3d.training.config import TrainConfig, differences
 from rep3d.training.loop import Progress, train
 
 #: What a run writes into its folder, and all that --restart deletes.
@@ -50,18 +51,31 @@ def run_training(
     store = Cache(cache or run / "cache", task)
     hashes = {path: store.hashes.of(path) for case in dataset.cases for path in (case.image, case.label)}
     store.hashes.save()
-    digest = write_data_list(dataset, task.key, run / "data.json", hashes)
+    listed, digest = data_list(dataset, task.key, hashes)
+    saved = load_checkpoint(run / LAST) if (run / LAST).exists() else None
+    if saved:
+        check_same_run(saved, config, task, digest, run)
+    write_text(run / "data.json", json.dumps(listed, indent=1, ensure_ascii=False))
+    write_text(run / "config.json", json.dumps(config.to_dict(), indent=1))
     counts = ", ".join(f"{len(dataset.of(s))} {s}" for s in ("train", "val", "test"))
     console.print(f"{task.key}: {counts}; data list {digest[:12]}", markup=False, highlight=False)
-    _write_config(config, run / "config.json")
     samples = {split: load_samples(dataset.of(split), store) for split in ("train", "val")}
-    return train(config, task, samples["train"], samples["val"], run, data_sha256=digest, console=console)
+    return train(config, task, samples["train"], samples["val"], run, saved=saved, data_sha256=digest, console=console)
 
 
-def _write_config(config: TrainConfig, path: Path) -> None:
-    import json
-
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8", newline="\n") as f:
-        json.dump(config.to_dict(), f, indent=1)
-    os.replace(temporary, path)
+def check_same_run(saved: dict, config: TrainConfig, task: Task, data_sha256: str, run: Path) -> None:
+    """Raise BadInput, naming what differs, unless the checkpoint's run is the one that is asked for."""
+    lines = differences(saved["config"], config.to_dict())
+    mine = task.to_dict()
+    for name in ("labels", "spacing_mm", "intensity"):
+        if saved["task"].get(name) != mine[name]:
+            lines.append(f"the task's {name} have changed")
+    if saved["data_sha256"] != data_sha256:
+        lines.append("the data files or their split have changed")
+    if saved["optimizer"] is None:
+        lines.append(f"{LAST} holds no optimiser state")
+    if lines:
+        raise BadInput(
+            f"{run} holds a run with another configuration: {'; '.join(lines)}",
+            "use the same options to resume it, another --out for a new run, or --restart to begin anew here",
+        )
