@@ -1,2 +1,213 @@
-def register(app):
-    pass
+"""``rep3d segment``: scans in, label maps and volumes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rep3d.inference.batch import Outcome
+    from rep3d.weights import Weights
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("segment")(segment)
+
+
+def segment(
+    images: list[Path] = typer.Argument(
+        ..., help="Scans: NIfTI, NRRD, MHA/MHD files, a folder with one DICOM series, or a folder of any of these."
+    ),
+    out: Path = typer.Option(..., "-o", "--out", help="Folder for results, or for one scan a file (.nii.gz ...)."),
+    task: str = typer.Option("", "--task", help="Task whose installed weights to use (see `rep3d tasks`)."),
+    weights: Path = typer.Option(None, "--weights", help="Weights file; its task is used."),
+    device: str = typer.Option("auto", help="auto (a CUDA GPU if there is one, else the CPU), cpu, cuda:N or mps."),
+    precision: str = typer.Option(
+        "auto", help="auto (bfloat16 on GPUs that have it, else float32), float32, bfloat16."
+    ),
+    overlap: float = typer.Option(0.5, help="Overlap of neighbouring windows, 0 to 0.9."),
+    tta: bool = typer.Option(
+        False,
+        "--tta",
+        help="Average several views of each window: mirrored ones for weights trained with mirroring, else shifted "
+        "ones, because mirroring would swap left and right. Takes 3 to 8 times as long.",
+    ),
+    roi: str = typer.Option("", help="Only this region: R0,R1,A0,A1,S0,S1 in mm (right, anterior, superior)."),
+    format: str = typer.Option("", "--format", help="nii.gz (default), nii, nrrd, seg.nrrd or dcm (DICOM SEG)."),
+    structures: str = typer.Option("", help="Keep only these structures, e.g. liver,spleen (keys of the task)."),
+    series: str = typer.Option("", help="Series instance UID, for a DICOM folder that holds several series."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Redo results that exist already."),
+) -> None:
+    """Segment scans. Writes the label map on the scan's own grid, and volumes as JSON and CSV beside it.
+
+    Results of a folder are named NAME_seg. A scan that cannot be segmented is reported and the rest go on; the exit
+    code is then 1. Research software, not a medical device.
+    """
+    from rich.console import Console
+
+    from rep3d.inference.batch import plan, run_jobs
+    from rep3d.inference.devices import describe_device, resolve_device
+    from rep3d.inference.pipeline import segment_with_weights
+    from rep3d.inference.writing import check_format
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    jobs = plan(images, out, check_format(format) if format else None)
+    chosen_device = resolve_device(device)
+    loaded = load(task, weights)
+    network = loaded.build_network()
+    options = {
+        "device": str(chosen_device),
+        "precision": precision,
+        "overlap": overlap,
+        "tta": tta,
+        "roi": parse_roi(roi) if roi else None,
+        "structures": tuple(key.strip() for key in structures.split(",")) if structures else None,
+    }
+    check_options(loaded, options)
+    console.print(
+        f"{loaded.meta.task.title}: weights {loaded.meta.id}, {describe_device(chosen_device)}"
+        + (" (chosen by auto)" if device == "auto" else ""),
+        markup=False,
+    )
+    with progress_bar(console) as bar:
+        task_id = bar.add_task("starting", total=1.0)
+
+        def on_start(i, job) -> None:
+            where = f"[{i + 1}/{len(jobs)}] " if len(jobs) > 1 else ""
+            bar.reset(task_id, description=f"{where}{job.source.name}: reading", total=1.0)
+            on_start.prefix = f"{where}{job.source.name}: "
+
+        def on_progress(fraction: float, stage: str) -> None:
+            bar.update(task_id, completed=fraction, description=on_start.prefix + stage)
+
+        outcomes = run_jobs(
+            jobs,
+            lambda volume: segment_with_weights(volume, loaded, network, progress=on_progress, **options),
+            overwrite=overwrite,
+            series_uid=series or None,
+            on_start=on_start,
+            on_end=lambda i, outcome: report(console, outcome, loaded),
+        )
+    if len(jobs) > 1:
+        summarise(console, outcomes)
+    else:
+        show_volumes(outcomes[0])
+    if any(outcome.error for outcome in outcomes):
+        if len(outcomes) == 1:
+            raise outcomes[0].error
+        raise typer.Exit(1)
+
+
+def load(task: str, weights: Path | None) -> Weights:
+    """The weights that ``--weights`` or ``--task`` name; both together must agree."""
+    from rep3d.errors import BadInput
+    from rep3d.tasks import list_tasks, load_task
+    from rep3d.weights import find_weights, load_weights
+
+    if weights is None and not task:
+        known = ", ".join(t.key for t in list_tasks())
+        raise BadInput("Say what to segment: --task or --weights is missing.", f"Tasks: {known}.")
+    if weights is None:
+        return load_weights(find_weights(load_task(task).key))
+    loaded = load_weights(weights)
+    if task and loaded.meta.task.key != load_task(task).key:
+        raise BadInput(f"{weights} was trained for {loaded.meta.task.key}, not for --task {task}.", "Leave out --task.")
+    return loaded
+
+
+def parse_roi(text: str) -> tuple[float, ...]:
+    """Six numbers R0,R1,A0,A1,S0,S1 in mm."""
+    import math
+
+    from rep3d.errors import BadInput
+
+    try:
+        values = tuple(float(v) for v in text.replace(";", ",").split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 6 or not all(math.isfinite(v) for v in values):
+        raise BadInput(f"--roi {text!r} is not six numbers.", "Give R0,R1,A0,A1,S0,S1 in mm, e.g. -50,50,0,80,-20,60.")
+    return values
+
+
+def check_options(weights: Weights, options: dict) -> None:
+    """Refuse wrong settings once, before the first scan, rather than once a scan."""
+    from rep3d.inference.devices import resolve_device, resolve_precision
+    from rep3d.inference.pipeline import choose_labels
+    from rep3d.inference.windows import check_overlap
+
+    check_overlap(options["overlap"])
+    choose_labels(weights.meta.task, options["structures"])
+    resolve_precision(options["precision"], resolve_device(options["device"]))
+
+
+def progress_bar(console: Console):
+    """A bar with time left; on a plain stream rich prints nothing but the reports."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True)
+
+
+def report(console: Console, outcome: Outcome, weights: Weights) -> None:
+    """One line for a finished scan, with its warnings."""
+    source, files = outcome.job.source, outcome.job.files
+    if outcome.error:
+        console.print(f"failed   {source}: {outcome.error} {outcome.error.hint}", markup=False)
+    elif outcome.result is None:
+        other = "" if made_with(files.json) == weights.sha256 else " (made with other weights)"
+        console.print(f"skipped  {source}: {files.labels} is there already{other}; --overwrite redoes it", markup=False)
+    else:
+        console.print(f"done     {source} -> {files.labels} ({outcome.seconds:.1f} s)", markup=False)
+        for warning in outcome.result.warnings:
+            console.print(f"  warning: {warning}", markup=False)
+
+
+def made_with(path: Path) -> str | None:
+    """The sha256 of the weights that an earlier result was made with, None if its JSON does not say."""
+    import json
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["weights"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def show_volumes(outcome: Outcome) -> None:
+    """The volumes of one result as a table on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if outcome.result is None:
+        return
+    table = Table("structure", "volume mL", "voxels", "mean", "SD")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for s in outcome.result.stats:
+        mean, sd = ("-" if v is None else f"{v:.1f}" for v in (s.mean, s.sd))
+        table.add_row(s.name, f"{s.volume_ml:.2f}", str(s.voxels), mean, sd)
+    Console().print(table)
+
+
+def summarise(console: Console, outcomes: list[Outcome]) -> None:
+    """A table of a batch on standard output and a count on standard error."""
+    from rich.console import Console as Stdout
+    from rich.table import Table
+
+    table = Table("scan", "status", "seconds", "structures found", "note")
+    for outcome in outcomes:
+        found = note = ""
+        if outcome.result:
+            found = f"{sum(s.voxels > 0 for s in outcome.result.stats)} of {len(outcome.result.stats)}"
+            note = f"{len(outcome.result.warnings)} warnings" if outcome.result.warnings else ""
+        elif outcome.error:
+            note = outcome.error.code
+        table.add_row(outcome.job.source.name, outcome.status, f"{outcome.seconds:.1f}", found, note)
+    Stdout().print(table)
+    counts = [f"{sum(o.status == s for o in outcomes)} {s}" for s in ("done", "skipped", "failed")]
+    console.print(", ".join(counts), markup=False)

@@ -1,8 +1,8 @@
 """The geometry fields of a NIfTI header, and the checks that the usual reader leaves out.
 
 The ITK reader takes a truncated file (the rest becomes zeros), NaN and infinite voxels (they become zeros), a zero or
-NaN voxel size (it becomes 1) and a sheared sform beside a valid qform (the qform is taken in silence). A result must lie on
-exactly the input's grid for every reader, so the geometry fields are also kept to be written back as they were.
+NaN voxel size (it becomes 1) and a sheared sform beside a valid qform (the qform is taken in silence). A result must
+lie on exactly the input's grid for every reader, so the geometry fields are also kept to be written back as they were.
 """
 
 from __future__ import annotations

@@ -69,9 +69,9 @@ def interpolation_matrix(centres: np.ndarray, size_in: int, step: float) -> spar
     """Linear interpolation at ``centres`` (positions in input voxels) as a [len(centres), size_in] float32 matrix.
 
     ``step`` is the output voxel size in input voxels. With ``step`` <= 1 this is plain linear interpolation. With
-    ``step`` > 1 the triangle widens to ``step``, which averages the voxels that an output voxel covers and so keeps thin
-    structures from aliasing. Weights are not negative and every row sums to 1; beyond the first and last voxel the edge
-    value holds.
+    ``step`` > 1 the triangle widens to ``step``, which averages the voxels that an output voxel covers and so keeps
+    thin structures from aliasing. Weights are not negative and every row sums to 1; beyond the first and last voxel
+    the edge value holds.
     """
     centres = np.clip(np.asarray(centres, dtype=np.float64), 0, size_in - 1)
     width = max(1.0, step)

@@ -25,6 +25,12 @@ PROFILE_FLOOR = 1e-3  # so that a voxel at the very edge still counts where noth
 MAX_OVERLAP = 0.9
 
 
+def check_overlap(overlap: float) -> None:
+    """Raise BadInput for an overlap outside 0 to 0.9."""
+    if not 0 <= overlap <= MAX_OVERLAP:
+        raise BadInput(f"The overlap of the windows must lie between 0 and {MAX_OVERLAP}, not {overlap:g}.")
+
+
 def axis_starts(size: int, patch: int, overlap: float) -> list[int]:
     """First voxels of the windows along an axis: evenly spread, first at 0, last ending at ``size`` (>= ``patch``)."""
     if size <= patch:
@@ -56,8 +62,7 @@ class WindowGrid:
     @classmethod
     def cover(cls, size: Patch, patch: Patch, overlap: float) -> WindowGrid:
         """Windows of ``patch`` that cover ``size`` with at least this ``overlap`` (0 to 0.9)."""
-        if not 0 <= overlap <= MAX_OVERLAP:
-            raise BadInput(f"The overlap of the windows must lie between 0 and {MAX_OVERLAP}, not {overlap:g}.")
+        check_overlap(overlap)
         starts = tuple(axis_starts(n, p, overlap) for n, p in zip(size, patch))
         return cls(size, patch, starts, tuple(axis_weights(n, p, s) for n, p, s in zip(size, patch, starts)))
 

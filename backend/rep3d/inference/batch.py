@@ -1,0 +1,167 @@
+"""Many scans with one set of weights: find them, name their results, go on when one is bad."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rep3d.data.dicom_series import has_dicom
+from rep3d.data.reading import IMAGE_SUFFIXES, read_volume
+from rep3d.data.volume import Volume
+from rep3d.errors import BadInput, Cancelled, Rep3DError
+from rep3d.inference.dicom_seg import require_dicom
+from rep3d.inference.result import SegmentationResult
+from rep3d.inference.writing import FORMATS, OutputFiles, check_writable, format_of, write_result
+
+Segment = Callable[[Volume], SegmentationResult]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan (file or DICOM folder) and where its result goes."""
+
+    source: Path
+    files: OutputFiles
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: a result, "skipped" because a whole one was there, or an error."""
+
+    job: Job
+    result: SegmentationResult | None = None
+    error: Rep3DError | None = None
+    seconds: float = 0.0
+
+    @property
+    def status(self) -> str:
+        """``done``, ``skipped`` or ``failed``."""
+        return "failed" if self.error else "done" if self.result else "skipped"
+
+
+def find_scans(inputs: list[Path]) -> list[Path]:
+    """Every scan in ``inputs``: files as they are, a folder of DICOM files as one series, else a folder's images and
+    its subfolders with DICOM files. Results of earlier runs (``*_seg.*``) are left out.
+
+    Raises:
+        BadInput: a path does not exist or a folder holds no scan.
+    """
+    scans: list[Path] = []
+    for path in inputs:
+        if not path.exists():
+            raise BadInput(f"{path}: no such file or folder.")
+        if path.is_file() or has_dicom(path):
+            scans.append(path)
+            continue
+        entries = sorted(path.iterdir())
+        found = [e for e in entries if e.is_file() and _is_image(e)]
+        found += [e for e in entries if e.is_dir() and has_dicom(e)]
+        if not found:
+            raise BadInput(
+                f"{path}: no scan in this folder.",
+                "It should hold image files, DICOM files, or folders of DICOM files.",
+            )
+        scans += found
+    unique = list(dict.fromkeys(scans))
+    return unique
+
+
+def _is_image(path: Path) -> bool:
+    name = path.name.lower()
+    suffix = next((s for s in IMAGE_SUFFIXES if name.endswith(s)), None)
+    is_result = any(name.endswith(f"_seg.{fmt}") for fmt in FORMATS) or name.endswith(".seg.nrrd")
+    return suffix is not None and suffix not in (".img",) and not name.startswith(".") and not is_result
+
+
+def stem_of(path: Path) -> str:
+    """The name of a scan without the suffix of its image format."""
+    if path.is_dir():
+        return path.resolve().name
+    suffix = next((s for s in sorted(IMAGE_SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s)), "")
+    return path.name[: len(path.name) - len(suffix)] if suffix else path.stem
+
+
+def plan(inputs: list[Path], out: Path, fmt: str | None) -> list[Job]:
+    """One job for every scan. ``out`` is a file for a single scan (its suffix is the format) or a folder.
+
+    Raises:
+        BadInput: no scan, two scans with one name, a file name for many scans, or a suffix that contradicts ``fmt``.
+    """
+    scans = find_scans(inputs)
+    named = None if out.is_dir() else format_of(out)
+    if named is not None:
+        if len(scans) > 1:
+            raise BadInput(f"{len(scans)} scans cannot go into one file {out}.", "Give a folder with -o.")
+        if fmt is not None and fmt != named:
+            raise BadInput(f"-o {out} contradicts --format {fmt}.", "Give one of them.")
+        jobs = [Job(scans[0], OutputFiles.beside(out, named))]
+    else:
+        fmt = fmt or "nii.gz"
+        if out.is_file():
+            raise BadInput(f"-o {out} is a file whose name ends with none of: " + ", ".join(FORMATS) + ".")
+        jobs = [Job(s, OutputFiles.beside(out / f"{stem_of(s)}_seg.{fmt}", fmt)) for s in scans]
+    taken: dict[str, Path] = {}
+    for job in jobs:
+        other = taken.setdefault(str(job.files.labels).casefold(), job.source)
+        if other != job.source:
+            raise BadInput(
+                f"{other} and {job.source} would both be written to {job.files.labels}.", "Segment them separately."
+            )
+        if job.files.labels.exists() and job.files.labels.samefile(job.source):
+            raise BadInput(f"The result would overwrite the scan {job.source}.", "Choose another name with -o.")
+    return jobs
+
+
+def run_jobs(
+    jobs: list[Job],
+    segment: Segment,
+    *,
+    overwrite: bool = False,
+    series_uid: str | None = None,
+    on_start: Callable[[int, Job], None] | None = None,
+    on_end: Callable[[int, Outcome], None] | None = None,
+) -> list[Outcome]:
+    """Work through ``jobs``. A scan that fails is recorded and the rest go on; Cancelled ends the batch.
+
+    A whole result that exists already is left as it is unless ``overwrite``.
+    """
+    for folder in {job.files.labels.parent for job in jobs}:
+        check_writable(folder)
+    outcomes = []
+    for i, job in enumerate(jobs):
+        if on_start is not None:
+            on_start(i, job)
+        outcome = _run(job, segment, overwrite, series_uid)
+        if on_end is not None:
+            on_end(i, outcome)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _run(job: Job, segment: Segment, overwrite: bool, series_uid: str | None) -> Outcome:
+    start = time.perf_counter()
+    if job.files.complete() and not overwrite:
+        return Outcome(job)
+    try:
+        volume = read_volume(job.source, series_uid=series_uid)
+        if job.files.format == "dcm":
+            require_dicom(volume)
+        read = time.perf_counter() - start
+        result = segment(volume)
+        result = replace(result, timings_s={"read": read, **result.timings_s})
+        write_result(result, job.files)
+    except Cancelled:
+        raise
+    except Rep3DError as error:
+        return Outcome(job, error=error, seconds=time.perf_counter() - start)
+    except Exception as error:
+        if os.environ.get("REP3D_TRACEBACK"):
+            raise
+        unexpected = Rep3DError(
+            f"{job.source}: unexpected {type(error).__name__}: {error}", "Set REP3D_TRACEBACK=1 to see where."
+        )
+        return Outcome(job, error=unexpected, seconds=time.perf_counter() - start)
+    return Outcome(job, result, seconds=time.perf_counter() - start)
