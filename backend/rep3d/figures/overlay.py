@@ -14,7 +14,7 @@ from rep3d.figures import style
 from rep3d.figures.planes import PLANES, Plane, best_slices, content_box, display_range, grey, resize, resize_labels
 from rep3d.tasks import Task
 
-FILL = 0.38  # opacity of the labels; their outlines are drawn in full
+FILL = 0.42  # opacity of the labels; their outlines are drawn in full
 GAP = 14
 MARGIN = 28
 
@@ -120,6 +120,7 @@ def _compose(
         if not inside.any():
             continue
         colour = np.array(style.rgb(label), np.float32)
-        out[inside] = (1 - FILL) * out[inside] + FILL * colour
+        # the grey is tinted as well as mixed, else bright tissue washes the colour out
+        out[inside] = (1 - FILL) * out[inside] * (0.45 + 0.55 * colour) + FILL * colour
         out[inside & edge] = 0.1 * out[inside & edge] + 0.9 * colour
     return np.clip(out, 0, 1)
