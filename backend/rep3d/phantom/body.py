@@ -32,6 +32,7 @@ class Build:
     breath_mm: float  # shift of the diaphragm, down positive
     squareness: float
     heart_shift_mm: float
+    belly: float  # depth of the trunk's front half, relative to the template
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Build:
@@ -40,6 +41,7 @@ class Build:
         return cls(
             fat, fat * float(rng.uniform(0.5, 0.9)), float(rng.normal(0, 7)), float(rng.uniform(0.35, 0.7)),
             float(rng.normal(0, 6)),
+            float(np.clip(rng.normal(1.1, 0.09), 0.94, 1.32)),
         )  # fmt: skip
 
 
@@ -48,7 +50,8 @@ def trunk_distance(region: Region, build: Build, inset: float, back: float | Non
     back = inset if back is None else back
     half_x = np.interp(region.z, _Z, _HALF_X).astype(np.float32) - np.float32(inset)
     half_y = np.interp(region.z, _Z, _HALF_Y).astype(np.float32)
-    half_y = half_y - np.where(region.y > 0, np.float32(inset), np.float32(back))
+    front = half_y * np.float32(build.belly) - np.float32(inset)
+    half_y = np.where(region.y > 0, front, half_y - np.float32(back))
     u, v = region.x / half_x, region.y / half_y
     r = np.maximum(squircle(u, v, build.squareness), np.float32(0.05))
     along = np.sqrt(region.x * region.x + region.y * region.y)
@@ -77,24 +80,31 @@ class Cavity:
 def paint_body(canvas: Canvas, build: Build, hu: dict[str, float], texture: np.ndarray) -> Cavity:
     """Skin, fat, muscle wall, fat of the cavity, lungs, heart and back muscles; returns the cavity's distances."""
     region = canvas.everything()
-    skin = trunk_distance(region, build, -build.fat_mm - 14, -build.fat_back_mm - 12)
+    skin = trunk_distance(region, build, -build.fat_mm - 3, -build.fat_back_mm - 4)
     canvas.paint(region, skin, hu["skin"])
     canvas.paint(region, skin + 2.0, hu["fat"] + 4 * texture)
     wall = trunk_distance(region, build, 0.0) + 1.2 * canvas.bump(region, 0)
     canvas.paint(region, wall, hu["muscle"] + TEXTURE["muscle"] * texture)
     inner = trunk_distance(region, build, WALL_MM, 10.0)
     # The wall in the pelvis is bone and gluteal muscle: the cavity narrows.
-    inner = inner + np.clip((-85 - region.z) / 60, 0, 1) * 26
+    narrow = np.clip((-85 - region.z) / 60, 0, 1) * 26 + np.clip((-190 - region.z) / 55, 0, 1) * 30
+    # Less so in front of the bladder, where the wall is thin down to the pubis.
+    front = np.clip(region.y / 40, 0, 1) * np.clip(1.6 - np.abs(region.x) / 50, 0, 1)
+    inner = inner + narrow * (1 - 0.75 * front)
     canvas.paint(region, inner, hu["fat"] + 6 * texture)
     cavity = Cavity(inner, region.z - dome(region, build, inner))
-    _paint_fat_planes(canvas, region, hu)
+    _paint_low_pelvis(canvas, hu)
     _paint_back(canvas, hu, texture)
     _paint_chest(canvas, region, cavity, build, hu, texture)
     return cavity
 
 
-def _paint_fat_planes(canvas: Canvas, region: Region, hu: dict[str, float]) -> None:
-    """The buttocks: fat between skin and gluteal muscle is part of the outline; a cleft of fat parts the muscles."""
+def _paint_low_pelvis(canvas: Canvas, hu: dict[str, float]) -> None:
+    """The muscular floor of the pelvis, and the cleft of fat between the buttocks."""
+    part = canvas.region((-90, -80, -330), (90, 70, -225))
+    if part is not None:  # the floor of the pelvis
+        floor = ellipsoid(part.x, part.y, part.z, (0, -6, -282), (80, 62, 44))
+        canvas.paint(part, floor, hu["muscle"])
     part = canvas.region((-12, -110, -330), (12, -70, -170))
     if part is not None:
         distance = ellipsoid(part.x, part.y, part.z, (0, -100, -250), (9, 26, 80))
@@ -155,7 +165,7 @@ def paint_bones(canvas: Canvas, rng: np.random.Generator, build: Build, hu: dict
     droop = float(rng.uniform(0.9, 1.15))
     for level, z in enumerate(VERTEBRAE[5:]):
         for side in (-1, 1):
-            _rib(canvas, side, level, z, droop, hu, texture)
+            _rib(canvas, side, level, z, droop, build.belly, hu, texture)
     _pelvis(canvas, hu, texture)
 
 
@@ -212,7 +222,7 @@ def _canal(canvas: Canvas, hu: dict[str, float]) -> None:
         canvas.paint(part, distance + 2.0, hu["cord"])
 
 
-def _rib(canvas: Canvas, side: int, level: int, z: float, droop: float, hu: dict[str, float], texture) -> None:
+def _rib(canvas: Canvas, side: int, level: int, z: float, droop: float, belly: float, hu: dict[str, float], texture) -> None:
     # Angle from straight back (0) over the side (90) to the front; the lowest two float and end early.
     last = (75.0, 108.0, 138.0, 148.0, 152.0, 155.0, 158.0, 160.0)[level]
     fall = (34.0, 62.0, 88.0, 95.0, 98.0, 98.0, 96.0, 94.0)[level] * droop
@@ -220,7 +230,8 @@ def _rib(canvas: Canvas, side: int, level: int, z: float, droop: float, hu: dict
     part_way = np.linspace(0, 1, 9)
     height = z - fall * part_way**0.9 + 14 * np.clip(part_way - 0.82, 0, 1)
     half_x = np.interp(height, _Z, _HALF_X) - 8
-    half_y = np.interp(height, _Z, _HALF_Y) - 7
+    half_y = np.interp(height, _Z, _HALF_Y)
+    half_y = np.where(np.cos(angles) < 0, half_y * belly, half_y) - 7
     curve = np.stack([side * half_x * np.sin(angles), -half_y * np.cos(angles), height, np.full(9, 4.6)], axis=1)
     curve[0, :2] = (side * 20, -56 + spine_front(z))
     part, distance = canvas.tube(curve, step_mm=11)
@@ -228,7 +239,7 @@ def _rib(canvas: Canvas, side: int, level: int, z: float, droop: float, hu: dict
         _bone(canvas, part, distance, hu, texture, 1.6)
     if level >= 2:  # cartilage towards the breast bone
         front = curve[-1].copy()
-        end = np.array([side * 16.0, float(np.interp(front[2], _Z, _HALF_Y)) - 9, front[2] + 30, 4.5])
+        end = np.array([side * 16.0, float(np.interp(front[2], _Z, _HALF_Y)) * belly - 9, front[2] + 30, 4.5])
         middle = (front + end) / 2 + np.array([side * 12.0, 4.0, 2.0, 0.0])
         part, distance = canvas.tube(np.array([front, middle, end]), step_mm=11)
         if part is not None:

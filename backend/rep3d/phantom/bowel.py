@@ -45,21 +45,19 @@ def _pocketed(scene: Scene, region, lumen, content, level) -> None:
 
 def paint_small_bowel(scene: Scene, rng: np.random.Generator) -> None:
     """A long winding tube through the middle and lower abdomen, in loops that hang side by side."""
-    wanted, loops = 46, []
-    while len(loops) < wanted:  # points that keep their distance, then joined to a path; always ends: see the try count
-        for _ in range(40):
-            p = rng.uniform((-84, 2, -178), (80, 72, -26))
-            if all(np.linalg.norm((p - q) / (1, 1, 0.9)) > 24 for q in loops):
-                break
-        loops.append(p)
+    # Points that keep their distance from one another, out of many candidates; then joined to a path.
+    loops: list[np.ndarray] = []
+    for p in rng.uniform((-90, 0, -182), (84, 76, -20), (420, 3)):
+        if not loops or np.min(np.sum((np.array(loops) - p) ** 2, axis=1)) > 21.5**2:
+            loops.append(p)
     path, rest = [loops[0]], loops[1:]
     while rest:
         nearest = int(np.argmin([np.linalg.norm(q - path[-1]) for q in rest]))
         path.append(rest.pop(nearest))
-    widths = rng.uniform(8.5, 13.5, len(path))
+    widths = rng.uniform(9.5, 14.5, len(path))
     gas_level = float(rng.uniform(48, 80))
     canvas = scene.canvas
-    cut = np.linspace(0, len(path) - 1, 5).astype(int)
+    cut = np.linspace(0, len(path) - 1, 7).astype(int)
     for a, b in zip(cut[:-1], cut[1:]):  # in stretches, so that each is evaluated in a smaller box
         points = np.column_stack([np.array(path[a : b + 1]), widths[a : b + 1]])
         region, distance = canvas.tube(points, step_mm=10, haustra=(0.06, 14.0))

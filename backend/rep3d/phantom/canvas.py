@@ -29,6 +29,12 @@ class Patient:
         """How far the displacement may carry a structure: bounding boxes are widened by this."""
         return float(3.5 * self.amplitude_mm.max())
 
+    def place(self, points: np.ndarray) -> np.ndarray:
+        """Patient positions [N, 3] of template points, to about a millimetre (one step of the inverse)."""
+        scaled = points * self.scale
+        moved = [a * f.at(scaled) for a, f in zip(self.amplitude_mm, self.displacement)]
+        return scaled - np.stack(moved, axis=1)
+
 
 @dataclass
 class Region:
@@ -126,13 +132,20 @@ class Canvas:
         if region is None:
             return None, None
         distance = np.full(region.x.shape, FAR, dtype=np.float32)
-        for a, b in zip(curve[:-1], curve[1:]):
-            widest = max(a[3], b[3])
-            low, high = np.minimum(a[:3], b[:3]) - widest, np.maximum(a[:3], b[:3]) + widest
-            part = self.region(low, high, margin_mm)
-            if part is None:
+        # Where the pieces really lie in the patient: much smaller boxes than a region of unknown displacement needs.
+        placed = self.patient.place(curve[:, :3])
+        pad = margin_mm + float(self.edge_mm) + 2.0
+        for i in range(len(curve) - 1):
+            a, b = curve[i], curve[i + 1]
+            reach = pad + max(a[3], b[3]) * float(self.patient.scale.max())
+            low, high = np.minimum(placed[i], placed[i + 1]), np.maximum(placed[i], placed[i + 1])
+            box = self.grid.box_of(low, high, reach)
+            if box is None:
                 continue
-            local = tuple(slice(p.start - r.start, p.stop - r.start) for p, r in zip(part.box, region.box))
-            piece = shapes.capsule(part.x, part.y, part.z, a[:3], b[:3], a[3], b[3])
+            box = tuple(slice(max(p.start, r.start), min(p.stop, r.stop)) for p, r in zip(box, region.box))
+            if any(p.start >= p.stop for p in box):
+                continue
+            local = tuple(slice(p.start - r.start, p.stop - r.start) for p, r in zip(box, region.box))
+            piece = shapes.capsule(self.x[box], self.y[box], self.z[box], a[:3], b[:3], a[3], b[3])
             np.minimum(distance[local], piece, out=distance[local])
         return region, distance

@@ -14,13 +14,16 @@ LOW = np.array([-260.0, -230.0, -340.0])
 HIGH = np.array([260.0, 230.0, 300.0])
 
 
-def _cubic_basis(position: np.ndarray, count: int) -> np.ndarray:
-    """Uniform cubic B-spline basis, [len(position), count]; position in knot units, clamped to the covered range."""
+def _cubic_weights(position: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Uniform cubic B-spline: first of the four knots that matter [N] and their weights [N, 4].
+
+    position: in knot units, clamped to where four knots exist.
+    """
     t = np.clip(position, 1.0, count - 2.000001)
-    d = np.abs(t[:, None] - np.arange(count)[None, :])
-    near = 2.0 / 3.0 - d**2 + d**3 / 2.0
-    far = (2.0 - d) ** 3 / 6.0
-    return np.where(d < 1, near, np.where(d < 2, far, 0.0)).astype(np.float32)
+    cell = np.floor(t).astype(int)
+    f = t - cell
+    weights = np.stack([(1 - f) ** 3, 3 * f**3 - 6 * f**2 + 4, -3 * f**3 + 3 * f**2 + 3 * f + 1, f**3], axis=1) / 6.0
+    return cell - 1, weights.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,29 @@ class SmoothField:
         gain = (315.0 / 151.0) ** 1.5
         return cls((rng.standard_normal(counts) * gain).astype(np.float32), scale_mm)
 
+    def _knots(self, positions_mm: np.ndarray, axis: int) -> np.ndarray:
+        return (positions_mm - LOW[axis]) / self.scale_mm + 1.0
+
+    def at(self, points_mm: np.ndarray) -> np.ndarray:
+        """The field at patient points [N, 3], [N]."""
+        pairs = [_cubic_weights(self._knots(points_mm[:, a], a), self.coefficients.shape[a]) for a in range(3)]
+        index = [first[:, None] + np.arange(4) for first, _ in pairs]
+        block = self.coefficients[index[0][:, :, None, None], index[1][:, None, :, None], index[2][:, None, None, :]]
+        return np.einsum("nabc,na,nb,nc->n", block, *(weights for _, weights in pairs), optimize=False)
+
     def _separable(self, axes: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
         out = self.coefficients
         for axis, positions in enumerate(axes):
-            knots = (positions - LOW[axis]) / self.scale_mm + 1.0
-            basis = _cubic_basis(knots, self.coefficients.shape[axis])
-            # Not BLAS: its sums may depend on the number of threads, and a seed must give the same bits everywhere.
-            out = np.einsum("abc,ia->bci", out, basis, optimize=False)
-        return np.ascontiguousarray(out)
+            first, weights = _cubic_weights(self._knots(positions, axis), self.coefficients.shape[axis])
+            shape = [1, 1, 1]
+            shape[axis] = len(first)
+            # Four plain sums, not BLAS: its result may depend on the number of threads, and a seed must give the same
+            # bits everywhere.
+            total = np.take(out, first, axis=axis) * weights[:, 0].reshape(shape)
+            for k in range(1, 4):
+                total += np.take(out, first + k, axis=axis) * weights[:, k].reshape(shape)
+            out = total
+        return out
 
     def sample(self, grid: Grid) -> np.ndarray:
         """The field at every voxel, float32 [X, Y, Z]."""

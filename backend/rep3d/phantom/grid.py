@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +14,10 @@ class Grid:
 
     shape: tuple[int, int, int]
     affine: np.ndarray
+
+    @cached_property
+    def _inverse(self) -> np.ndarray:
+        return np.linalg.inv(self.affine)
 
     @property
     def spacing(self) -> np.ndarray:
@@ -54,11 +59,11 @@ class Grid:
 
     def box_of(self, low: np.ndarray, high: np.ndarray, pad_mm: float) -> tuple[slice, slice, slice] | None:
         """The slices that hold the patient-space box low..high widened by pad_mm; None if it lies outside the grid."""
-        corners = np.array(np.meshgrid(*zip(low - pad_mm, high + pad_mm), indexing="ij")).reshape(3, -1)
-        inverse = np.linalg.inv(self.affine)
-        index = inverse[:3, :3] @ corners + inverse[:3, 3:]
-        first = np.maximum(np.floor(index.min(axis=1)).astype(int), 0)
-        last = np.minimum(np.ceil(index.max(axis=1)).astype(int) + 1, self.shape)
+        inverse = self._inverse
+        middle = inverse[:3, :3] @ ((low + high) / 2) + inverse[:3, 3]
+        reach = np.abs(inverse[:3, :3]) @ ((high - low) / 2 + pad_mm)
+        first = np.maximum(np.floor(middle - reach).astype(int), 0)
+        last = np.minimum(np.ceil(middle + reach).astype(int) + 1, self.shape)
         if np.any(first >= last):
             return None
         return tuple(slice(int(a), int(b)) for a, b in zip(first, last))

@@ -116,7 +116,7 @@ class ScanPlan:
 def draw_plan(rng: np.random.Generator, options: ScanOptions, patient: Patient, build: Build) -> ScanPlan:
     """Settle the scan. Everything is drawn whether it is used or not, so that one option does not change the others."""
     in_plane = float(rng.uniform(1.4, 2.0))
-    slices = float(rng.choice([1.5, 2.0, 2.5, 3.0, 4.0, 5.0], p=[0.08, 0.17, 0.2, 0.25, 0.15, 0.15]))
+    slices = float(rng.choice([2.0, 2.5, 3.0, 4.0, 5.0], p=[0.2, 0.2, 0.3, 0.15, 0.15]))
     phase = str(rng.choice(PHASES, p=[0.22, 0.25, 0.53]))
     common, uncommon = str(rng.choice(["LPS", "RAS", "LAS"])), str(rng.choice(ORIENTATIONS))
     orientation = common if rng.random() < 0.7 else uncommon
@@ -136,7 +136,7 @@ def draw_plan(rng: np.random.Generator, options: ScanOptions, patient: Patient, 
     noise = 2 + noise if options.noise is None else float(options.noise)
     low, high = _extent(patient, build, fov, trim, offset)
     # The couch lies under the back skin, which the trunk's profile and the fat set.
-    table = -(92.0 + 12.0 + build.fat_back_mm) * float(patient.scale[1]) - 3.0
+    table = -(97.0 + 4.0 + build.fat_back_mm) * float(patient.scale[1]) - 3.0
     low[1] = min(low[1], table - 18)
     spacing = np.array(options.spacing or (in_plane, in_plane, slices), dtype=float)
     if options.shape is not None:
@@ -163,9 +163,9 @@ def draw_plan(rng: np.random.Generator, options: ScanOptions, patient: Patient, 
 
 def _extent(patient: Patient, build: Build, fov: str, trim, offset) -> tuple[np.ndarray, np.ndarray]:
     """Patient-space box of the scan: the body's width with a little air, and the heights that ``fov`` names."""
-    half_x = (161 + 14 + build.fat_mm) * patient.scale[0] + 8 + trim[0] * 0.5
-    front = (100 + 14 + build.fat_mm) * patient.scale[1] + 8 + trim[1] * 0.5
-    back = -(92 + 12 + build.fat_back_mm) * patient.scale[1] - 10
+    half_x = (161 + 3 + build.fat_mm) * patient.scale[0] + 8 + trim[0] * 0.5
+    front = (100 * build.belly + 3 + build.fat_mm) * patient.scale[1] + 8 + trim[1] * 0.5
+    back = -(100 + 4 + build.fat_back_mm) * patient.scale[1] - 10
     z_low, z_high = FIELDS_OF_VIEW[fov]
     if fov != "full":
         z_low, z_high = z_low + 3 * float(offset[2]), z_high - float(trim[0])

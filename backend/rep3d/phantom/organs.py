@@ -117,10 +117,10 @@ def paint_spleen(scene: Scene) -> None:
     if region is None:
         return
     c = np.array([-104.0, -38.0, 72.0]) + plan.shift[name]
-    size = plan.size[name] * (0.88 + 0.3 * plan.free[name])
+    size = plan.size[name] * (0.94 + 0.34 * plan.free[name])
     turn = rotation(18 + plan.tilt[name][0], 12, -22 + plan.tilt[name][2])
-    distance = ellipsoid(region.x, region.y, region.z, c, np.array([30, 46, 54]) * size, turn)
-    hollow = ellipsoid(region.x, region.y, region.z, c + (34, 14, -4), np.array([30, 48, 62]) * size, turn)
+    distance = ellipsoid(region.x, region.y, region.z, c, np.array([36, 50, 57]) * size, turn)
+    hollow = ellipsoid(region.x, region.y, region.z, c + (38, 14, -4), np.array([28, 46, 62]) * size, turn)
     distance = smooth_max(distance, -hollow, 6.0)
     distance = scene.clip(region, distance + 1.6 * canvas.bump(region, 1), 2.5)
     fill = scene.fill(region, name)
@@ -151,6 +151,12 @@ def paint_liver(scene: Scene) -> None:
     fissure = np.maximum(np.abs(x - 8 - s[0]) - 1.5, 52 - y)
     fissure = np.maximum(fissure, z - 92)
     distance = smooth_max(distance, -fissure, 3.0)
+    # Room for the right kidney and the adrenal behind and to the middle.
+    fossa = ellipsoid(x, y, z, np.array([52, -58, 10]) + plan.shift["right-kidney"], (52, 50, 70), rotation(-10, 0, 0))
+    distance = smooth_max(distance, -fossa, 7.0)
+    # Nor does it reach around the spine and the great vessels.
+    spine = np.sqrt((x + 8) ** 2 + (y + 30) ** 2) - 38
+    distance = smooth_max(distance, -spine, 6.0)
     distance = scene.clip(region, distance + 2.2 * canvas.bump(region, 0), 2.0)
     scene.organ(region, distance, name, scene.fill(region, name))
 
@@ -171,7 +177,7 @@ def _kidney(scene: Scene, side: int, name: str, c: np.ndarray) -> None:
     # The upper pole leans to the middle and to the back; the hilum looks to the front and middle.
     turn = rotation(-12 + plan.tilt[name][0] * 0.6, side * (-13 + plan.tilt[name][1] * 0.6), side * 28)
     x, y, z = region.x, region.y, region.z
-    radii = np.array([25.5, 28.5, 56.0]) * size
+    radii = np.array([24.5, 27.0, 54.5]) * size
     distance = ellipsoid(x, y, z, c, radii, turn)
     inward = turn @ np.array([-side * 1.0, 0.0, 0.0])
     notch = ellipsoid(x, y, z, c + inward * 27 * size, np.array([13.0, 13.0, 20.0]) * size, turn)
@@ -202,7 +208,7 @@ def paint_great_vessels(scene: Scene) -> None:
         [side + wander[0], front + 0.3 * wander[1], heights, np.interp(heights, [-80, 110], [0.84, 1.1]) * radius], 1
     )
     fork = aorta[-1]
-    cava_radius = 10.5 * plan.size["inferior-vena-cava"] * (0.85 + 0.35 * plan.free["inferior-vena-cava"])
+    cava_radius = 9.6 * plan.size["inferior-vena-cava"] * (0.85 + 0.35 * plan.free["inferior-vena-cava"])
     cava_z = np.array([-92, -60, -25, 10, 45, 80, 112, 140, 165.0])
     cava_y = np.array([-38 + spine_front(z) + 24 for z in cava_z]) + [0, 0, 0, 1, 4, 8, 14, 20, 24]
     cava_x = np.interp(cava_z, [-92, 0, 80, 165], [14, 19, 24, 14]) + plan.shift["inferior-vena-cava"][0]
@@ -292,7 +298,7 @@ def _renal_and_visceral(scene: Scene, aorta: np.ndarray, cava: np.ndarray) -> No
             [(root[0], root[1], 22, 3.8), (root[0] + 2, 24, 2, 3.8), (4, 26, -40, 3.4), (14, 30, -85, 2.2)],
         ),  # SMA
         ("aorta", [(*at(aorta, 42), 3.6), (root[0] + 2, root[1] + 10, 46, 3.6), (26, 18, 50, 2.6)]),  # celiac, hepatic
-        ("aorta", [(root[0] + 2, root[1] + 10, 46, 3.0), (-40, 0, 58, 2.6), (-84, -22, 66, 2.4)]),  # splenic artery
+        ("aorta", [(root[0] + 2, root[1] + 10, 46, 2.6), (-18, 20, 52, 2.4), (-40, 0, 56, 2.4), (-84, -22, 66, 2.4)]),  # splenic artery
     ]
     for tissue, points in tubes:
         part, distance = canvas.tube(np.array(points, dtype=float), step_mm=10)
@@ -309,7 +315,7 @@ def paint_pancreas(scene: Scene) -> None:
         [(24, 12, -18, 8), (30, 17, -6, 14), (27, 22, 10, 13), (10, 28, 22, 9), (-14, 27, 30, 10.5), (-42, 14, 40, 10.5),
          (tail + 14, -4, 52, 10), (tail, -14, 60, 8)], dtype=float,
     )  # fmt: skip
-    points[:, 3] *= size * (0.88 + 0.2 * plan.free["liver"])
+    points[:, 3] *= size * (1.0 + 0.2 * plan.free["liver"])
     points[2:, :3] += s * np.linspace(0.2, 1, 6)[:, None]
     region, distance = canvas.tube(points, step_mm=7)
     if region is None:
@@ -390,14 +396,14 @@ def paint_adrenals(scene: Scene) -> None:
         x, y, z = (region.x - np.float32(c[0])), (region.y - np.float32(c[1])), (region.z - np.float32(c[2]))
         # Slanted with height, thinner and shorter towards the ends.
         x = x + 0.18 * z * (1 if "right" in name else -1)
-        taper = np.clip(1 - (z / (18 * size)) ** 2, 0, 1)
+        taper = np.clip(1 - (z / (16 * size)) ** 2, 0, 1)
         distance = np.full(x.shape, np.float32(1e3))
         for ex, ey in limbs:
             e = np.array([ex, ey]) * size
             t = np.clip((x * e[0] + y * e[1]) / np.float32(e @ e), 0, 1)
-            flat = np.sqrt((x - t * e[0]) ** 2 + (y - t * e[1]) ** 2) - np.float32(2.7 * size) * np.sqrt(taper)
+            flat = np.sqrt((x - t * e[0]) ** 2 + (y - t * e[1]) ** 2) - np.float32(2.3 * size) * np.sqrt(taper)
             distance = np.minimum(distance, flat)
-        distance = np.maximum(distance, np.abs(z) - np.float32(17 * size)).astype(np.float32)
+        distance = np.maximum(distance, np.abs(z) - np.float32(15 * size)).astype(np.float32)
         scene.canvas.paint(region, distance - 2.5, scene.hu["fat"])
         scene.organ(region, distance, name, scene.hu["adrenal"])
 
@@ -406,7 +412,7 @@ def paint_pelvic_organs(scene: Scene) -> None:
     """Bladder with wall and urine; below it the prostate, or behind and above it the uterus."""
     canvas, plan, hu = scene.canvas, scene.plan, scene.hu
     c = np.array([0.0, 30.0, -196.0]) + plan.shift["bladder"] * (0.8, 0.6, 0.6)
-    full = 0.66 + 0.5 * plan.free["bladder"]
+    full = 0.78 + 0.42 * plan.free["bladder"]
     name = "prostate-uterus"
     region = canvas.region((-60, -60, -262), (60, 85, -110))
     if region is None:

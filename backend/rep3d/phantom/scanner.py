@@ -18,7 +18,7 @@ def add_table(hu: np.ndarray, grid: Grid, back_mm: float, edge_mm: float) -> Non
     solid = np.minimum(np.minimum(depth, np.float32(46.0) - depth), wide)
     shell = np.clip(0.5 + solid / edge_mm, 0, 1)
     core = np.clip(0.5 + (solid - 3.0) / edge_mm, 0, 1)
-    value = shell * 700.0 + core * -610.0 - 1000.0  # carbon fibre about -300, foam about -910
+    value = shell * 850.0 + core * -760.0 - 1000.0  # carbon fibre about -150, foam about -910
     np.maximum(hu, np.where(hu < -700, value, -2000.0), out=hu)
 
 
