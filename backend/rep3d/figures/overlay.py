@@ -87,14 +87,11 @@ def overlay(
 
 def letters(ax, plane: Plane, w: float, h: float) -> None:
     """Orientation letters at the four edges of a panel of w x h units."""
-    from matplotlib import patheffects
-
-    edge = [patheffects.withStroke(linewidth=2.2, foreground="black")]
     left, right, top, bottom = plane.letters
     places = ((12, h / 2, left), (w - 12, h / 2, right), (w / 2, h - 14, top), (w / 2, 14, bottom))
     for x, y, letter in places:
         text = ax.text(x, y, letter, color=style.WARM, fontsize=9, weight="bold", ha="center", va="center")
-        text.set_path_effects(edge)
+        style.outlined(text)
 
 
 def _compose(

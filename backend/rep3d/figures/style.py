@@ -76,6 +76,13 @@ def image_axes(made: Figure, box: tuple[float, float, float, float]) -> Any:
     return ax
 
 
+def outlined(text: Any) -> None:
+    """A thin black edge around a text, so that it can be read on any picture."""
+    from matplotlib import patheffects
+
+    text.set_path_effects([patheffects.withStroke(linewidth=2.2, foreground="black")])
+
+
 def rgb(label: Label) -> tuple[float, float, float]:
     """The label's colour with channels in 0..1."""
     return tuple(c / 255 for c in label.color)  # type: ignore[return-value]
