@@ -58,7 +58,7 @@ def generate(seed: int, options: ScanOptions | None = None, **changes: Any) -> P
 
 def _patient(rng: np.random.Generator) -> tuple[Patient, body.Build, bool]:
     female = bool(rng.random() < 0.5)
-    scale = np.clip(rng.normal(1.0, (0.05, 0.05, 0.045)), 0.88, 1.13) * (0.965 if female else 1.015)
+    scale = np.clip(rng.normal(1.0, (0.04, 0.04, 0.035)), 0.91, 1.09) * (0.965 if female else 1.015)
     build = body.Build.draw(rng)
     amplitude = np.array([4.5, 4.0, 5.0])
     patient = Patient(

@@ -18,10 +18,10 @@ from rep3d.phantom.tissue import PHASES
 
 #: Part of the body in view: (lowest, highest) height in the template, mm.
 FIELDS_OF_VIEW = {
-    "full": (-262.0, 178.0),  # abdomen and pelvis: every label is there
+    "full": (-272.0, 178.0),  # abdomen and pelvis: every label is there
     "abdomen": (-120.0, 172.0),
     "upper": (-40.0, 168.0),
-    "pelvis": (-264.0, -60.0),
+    "pelvis": (-272.0, -60.0),
 }
 _FOV_ODDS = (("full", 0.55), ("abdomen", 0.2), ("upper", 0.17), ("pelvis", 0.08))
 #: More voxels than this would need many GB while rendering.

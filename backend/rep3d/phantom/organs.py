@@ -383,12 +383,12 @@ def paint_adrenals(scene: Scene) -> None:
     """Thin Y- and lambda-shaped plates before the upper poles of the kidneys: two limbs and a body, as flat capsules."""
     limbs_of = {
         # name: base point, then the limbs' ends in the axial plane relative to it
-        "right-adrenal": (np.array([35.0, -26.0, 56.0]), [(-2.0, 9.0), (5.0, -19.0), (14.0, -15.0)]),
-        "left-adrenal": (np.array([-38.0, -20.0, 52.0]), [(1.0, 10.0), (5.0, -17.0), (-13.0, -15.0)]),
+        "right-adrenal": (np.array([32.0, -22.0, 60.0]), [(-2.0, 9.0), (5.0, -19.0), (14.0, -15.0)]),
+        "left-adrenal": (np.array([-34.0, -15.0, 61.0]), [(1.0, 10.0), (5.0, -17.0), (-13.0, -15.0)]),
     }
     for name, (base, limbs) in limbs_of.items():
         side = "right-kidney" if name.startswith("right") else "left-kidney"
-        c = base + scene.plan.shift[name] + 0.5 * scene.plan.shift[side] * (1, 0.5, 1)
+        c = base + 0.5 * scene.plan.shift[name] + 0.9 * scene.plan.shift[side]
         region = scene.canvas.region(c - (24, 30, 24), c + (24, 22, 24))
         if region is None:
             continue
@@ -404,7 +404,12 @@ def paint_adrenals(scene: Scene) -> None:
             flat = np.sqrt((x - t * e[0]) ** 2 + (y - t * e[1]) ** 2) - np.float32(2.3 * size) * np.sqrt(taper)
             distance = np.minimum(distance, flat)
         distance = np.maximum(distance, np.abs(z) - np.float32(15 * size)).astype(np.float32)
-        scene.canvas.paint(region, distance - 2.5, scene.hu["fat"])
+        if side in scene.inside:  # in front of the kidney, never in it
+            distance = np.maximum(distance, 1.5 - _onto(region, *scene.inside[side]))
+        halo = distance - 2.5
+        if side in scene.inside:
+            halo = np.maximum(halo, 0.5 - _onto(region, *scene.inside[side]))
+        scene.canvas.paint(region, halo, scene.hu["fat"])
         scene.organ(region, distance, name, scene.hu["adrenal"])
 
 
@@ -428,6 +433,7 @@ def paint_pelvic_organs(scene: Scene) -> None:
         cavity = ellipsoid(x, y, z, body, np.array([9, 2.5, 15]), rotation(-38 + 2 * plan.tilt[name][0], 0, 0))
     # The bladder is wider than high and flat on top when not full.
     radii = np.array([41, 33, 33 * (0.75 + 0.25 * full)]) * full * plan.size["bladder"]
+    c[2] += radii[2] - 28  # it fills upwards: its neck stays
     bladder = ellipsoid(x, y, z, c, radii) + 1.0 * canvas.bump(region, 0)
     if plan.female:
         bladder = smooth_max(bladder, -uterus + 1.5, 4.0)
