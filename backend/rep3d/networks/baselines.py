@@ -1,7 +1,7 @@
-"""MONAI's SegResNet and DynUNet under the names "segresnet" and "dynunet", to compare on the same data and budget.
+"""MONAI's SegResNet and DynUNet, named "segresnet" and "dynunet", to compare on the same data and budget.
 
-The default widths come closest to the parameters of ``rep3d-xs`` (4.7 and 5.6 M beside 6.7 M); a forward at 64 x 64 x 48
-costs 13.6 and 11.2 G multiply-adds beside 23.5 G, and about as much time beside its large kernels on a CPU.
+The default widths come closest to the parameters of ``rep3d-xs`` (4.7 and 5.6 M beside 6.7 M). A forward at
+64 x 64 x 48 takes 13.6 and 11.2 G multiply-adds beside 23.5 G, and on a CPU about half the time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rep3d.networks.registry import register_network
 
 
 class Baseline(nn.Module):
-    """A network of another kind with this package's interface: ``stride``, ``in_channels``, [B, C, D, H, W] to logits."""
+    """A network of another kind with this package's interface: [B, C, D, H, W] to logits."""
 
     def __init__(self, network: nn.Module, in_channels: int, stride: int):
         super().__init__()
