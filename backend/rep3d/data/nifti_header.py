@@ -24,9 +24,8 @@ _NONE = np.empty(0, np.int64)
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """What a NIfTI-1 or NIfTI-2 header says of the grid (all numbers as stored)."""
+    """What a NIfTI-1 header says of the grid (all numbers as stored)."""
 
-    version: int
     size: tuple[int, ...]
     pixdim: tuple[float, ...]  # 8 values, the first is the handedness of the qform
     bits: int
@@ -63,7 +62,7 @@ def _open(path: Path):
 
 
 def read_nifti_header(path: Path) -> NiftiHeader | None:
-    """The header of ``path``, or None if it is no single-file NIfTI."""
+    """The header of ``path``, or None if it is no single-file NIfTI-1; a NIfTI-2 file is refused."""
     try:
         with _open(path) as file:
             raw = file.read(544)
@@ -76,7 +75,6 @@ def read_nifti_header(path: Path) -> NiftiHeader | None:
         if kind == 348 and raw[344:347] == b"n+1":
             dim = struct.unpack_from(order + "8h", raw, 40)
             return NiftiHeader(
-                1,
                 tuple(dim[1 : 1 + max(0, min(dim[0], 7))]),
                 struct.unpack_from(order + "8f", raw, 76),
                 struct.unpack_from(order + "h", raw, 72)[0],
@@ -89,22 +87,8 @@ def read_nifti_header(path: Path) -> NiftiHeader | None:
                 struct.unpack_from(order + "h", raw, 70)[0],
                 order,
             )
-        if kind == 540 and len(raw) >= 540 and raw[4:7] == b"n+2":
-            dim = struct.unpack_from(order + "8q", raw, 16)
-            return NiftiHeader(
-                2,
-                tuple(dim[1 : 1 + max(0, min(dim[0], 7))]),
-                struct.unpack_from(order + "8d", raw, 104),
-                struct.unpack_from(order + "h", raw, 14)[0],
-                struct.unpack_from(order + "q", raw, 168)[0],
-                *struct.unpack_from(order + "2i", raw, 344),
-                struct.unpack_from(order + "3d", raw, 352),
-                struct.unpack_from(order + "3d", raw, 376),
-                struct.unpack_from(order + "12d", raw, 400),
-                struct.unpack_from(order + "i", raw, 500)[0],
-                struct.unpack_from(order + "h", raw, 12)[0],
-                order,
-            )
+        if kind == 540 and raw[4:7] == b"n+2":
+            raise BadInput(f"{path}: a NIfTI-2 file, which SimpleITK cannot read.", "Convert it to NIfTI-1 (.nii.gz).")
     return None
 
 

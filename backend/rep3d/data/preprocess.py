@@ -69,23 +69,30 @@ def interpolation_matrix(centres: np.ndarray, size_in: int, step: float) -> spar
     """Linear interpolation at ``centres`` (positions in input voxels) as a [len(centres), size_in] float32 matrix.
 
     ``step`` is the output voxel size in input voxels. With ``step`` <= 1 this is plain linear interpolation. With
-    ``step`` > 1 the triangle widens to ``step``, which averages the voxels that an output voxel covers and so keeps
-    thin structures from aliasing. Weights are not negative and every row sums to 1; beyond the first and last voxel
-    the edge value holds.
+    ``step`` > 1 the linear interpolant is averaged over ``step`` - 1 voxels, so that with the width of the linear
+    kernel an output voxel sees what it covers, thin structures do not alias, and linear ramps are still reproduced
+    exactly. Weights are not negative and every row sums to 1; beyond the first and last voxel the edge value holds.
     """
-    centres = np.clip(np.asarray(centres, dtype=np.float64), 0, size_in - 1)
-    width = max(1.0, step)
-    taps = np.arange(int(np.ceil(2 * width)) + 1)
-    columns = np.floor(centres - width).astype(int)[:, None] + taps[None, :]
-    weights = np.clip(1 - np.abs(columns - centres[:, None]) / width, 0, None)
-    weights[(columns < 0) | (columns >= size_in)] = 0
-    weights[weights < 1e-6] = 0
-    weights /= weights.sum(axis=1, keepdims=True)
+    centres = np.asarray(centres, dtype=np.float64)
+    width = max(0.0, step - 1)
+    columns = np.floor(centres - width / 2).astype(int)[:, None] + np.arange(int(np.ceil(width)) + 2)
+    offset = columns - centres[:, None]
+    if width > 1e-6:
+        weights = (_hat_integral(offset + width / 2) - _hat_integral(offset - width / 2)) / width
+    else:
+        weights = np.clip(1 - np.abs(offset), 0, None)
     rows = np.broadcast_to(np.arange(len(centres))[:, None], columns.shape)
-    keep = weights > 0
+    keep = weights > 1e-7
+    inside = np.clip(columns, 0, size_in - 1)
     return sparse.csr_matrix(
-        (weights[keep].astype(np.float32), (rows[keep], columns[keep])), shape=(len(centres), size_in), dtype=np.float32
+        (weights[keep].astype(np.float32), (rows[keep], inside[keep])), shape=(len(centres), size_in), dtype=np.float32
     )
+
+
+def _hat_integral(x: np.ndarray) -> np.ndarray:
+    """Integral of the linear kernel max(0, 1 - |t|) from minus infinity to ``x``."""
+    x = np.clip(x, -1, 1)
+    return 0.5 + x - np.sign(x) * x**2 / 2
 
 
 def axis_centres(size_in: int, size_out: int, step: float) -> np.ndarray:
