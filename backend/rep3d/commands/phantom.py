@@ -6,8 +6,6 @@ from pathlib import Path
 
 import typer
 
-_SCAN = "random, or fixed by this option"
-
 
 def phantom(
     output: Path = typer.Option(..., "-o", "--output", help="The scan to write (.nii.gz ...); with --count a folder."),
@@ -37,7 +35,7 @@ def phantom(
 ) -> None:
     """Make a CT of a generated abdomen and its ground truth (AMOS's 15 labels). No patient is behind it.
 
-    The same seed and options give the same voxels. A folder of cases that was interrupted is continued by the same command.
+    The same seed and options give the same voxels. The same command continues a folder of cases that was stopped.
     """
     from rich.console import Console
 

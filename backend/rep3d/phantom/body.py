@@ -25,7 +25,7 @@ WALL_MM = 13.0
 
 @dataclass(frozen=True)
 class Build:
-    """The patient's build: fat under the skin in front/at the sides and at the back, and how far the lungs reach down."""
+    """The patient's build: fat under the skin (front and sides, back), how far the lungs reach, girth."""
 
     fat_mm: float
     fat_back_mm: float
@@ -222,7 +222,9 @@ def _canal(canvas: Canvas, hu: dict[str, float]) -> None:
         canvas.paint(part, distance + 2.0, hu["cord"])
 
 
-def _rib(canvas: Canvas, side: int, level: int, z: float, droop: float, belly: float, hu: dict[str, float], texture) -> None:
+def _rib(
+    canvas: Canvas, side: int, level: int, z: float, droop: float, belly: float, hu: dict[str, float], texture
+) -> None:
     # Angle from straight back (0) over the side (90) to the front; the lowest two float and end early.
     last = (75.0, 108.0, 138.0, 148.0, 152.0, 155.0, 158.0, 160.0)[level]
     fall = (34.0, 62.0, 88.0, 95.0, 98.0, 98.0, 96.0, 94.0)[level] * droop

@@ -1,10 +1,13 @@
-"""Unlabelled neighbours that a network must not mistake for organs: colon, small bowel, mesentery; lesions and vessels."""
+"""Unlabelled neighbours of the organs: colon, small bowel, mesentery; and what is inside organs: vessels, lesions."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
-from rep3d.phantom.organs import LABELS, Scene, paint_content
+from rep3d.phantom.canvas import Region
+from rep3d.phantom.scene import LABELS, Scene, paint_content
 from rep3d.phantom.shapes import ellipsoid
 from rep3d.phantom.tissue import TEXTURE
 
@@ -31,12 +34,14 @@ def paint_colon(scene: Scene, rng: np.random.Generator) -> None:
     stool = scene.hu["stool"] + TEXTURE["stool"] * np.minimum(scene.texture[region.box], 1.0)
     # Each stretch of bowel has its own level of gas: the front of a wide loop, or pockets.
     pockets = level - 14 * canvas.bump(region, 1)
-    paint_content(canvas, region, distance + 2.4, stool, 0.0, 0) if level < 26 else _pocketed(
-        scene, region, distance + 2.4, stool, pockets
-    )
+    if level < 26:  # blown up with air
+        paint_content(canvas, region, distance + 2.4, stool, 0.0, 0)
+    else:
+        _paint_pockets(scene, region, distance + 2.4, stool, pockets)
 
 
-def _pocketed(scene: Scene, region, lumen, content, level) -> None:
+def _paint_pockets(scene: Scene, region: Region, lumen: np.ndarray, content: np.ndarray, level: np.ndarray) -> None:
+    """Content with gas above a level that changes from place to place."""
     canvas = scene.canvas
     occupancy = np.clip(0.5 - lumen / canvas.edge_mm, 0, 1)
     gas = np.clip(0.5 + (canvas.grid.coordinate(1, region.box) - level) / (2 * canvas.edge_mm), 0, 1)
@@ -58,7 +63,7 @@ def paint_small_bowel(scene: Scene, rng: np.random.Generator) -> None:
     gas_level = float(rng.uniform(48, 80))
     canvas = scene.canvas
     cut = np.linspace(0, len(path) - 1, 7).astype(int)
-    for a, b in zip(cut[:-1], cut[1:]):  # in stretches, so that each is evaluated in a smaller box
+    for a, b in pairwise(cut):  # in stretches, so that each is evaluated in a smaller box
         points = np.column_stack([np.array(path[a : b + 1]), widths[a : b + 1]])
         region, distance = canvas.tube(points, step_mm=10, haustra=(0.06, 14.0))
         if region is None:

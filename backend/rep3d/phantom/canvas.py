@@ -1,4 +1,4 @@
-"""The painter: composites structures over one another with partial volume, and keeps the label that fills a voxel most."""
+"""The painter: puts structures over one another with partial volume; keeps the label that fills most of a voxel."""
 
 from __future__ import annotations
 

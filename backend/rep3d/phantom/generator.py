@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from rep3d.phantom import body, bowel, organs, scanner
+from rep3d.phantom import body, bowel, digestive, pelvic, scanner, solid, vessels
 from rep3d.phantom.canvas import Canvas, Patient
 from rep3d.phantom.fields import SmoothField
-from rep3d.phantom.grid import Grid
 from rep3d.phantom.options import ScanOptions, ScanPlan, draw_plan
 from rep3d.phantom.orient import reorient
+from rep3d.phantom.scene import Plan, Scene
 from rep3d.phantom.tissue import draw_tissues
 
 #: Anatomy changes with this number: the same seed gives the same scan within one version.
@@ -36,9 +36,9 @@ class Phantom:
 def generate(seed: int, options: ScanOptions | None = None, **changes: Any) -> Phantom:
     """Make a CT of the abdomen and its truth.
 
-    seed: any whole number of at least 0. options or keyword arguments: see :class:`ScanOptions`; what is left out
-    (None or "random") is drawn from the seed. Patient, scan and noise have random streams of their own, so that the same
-    seed with another spacing or orientation is the same patient. Raises BadInput for options that make no scan.
+    seed: a whole number of at least 0. options or keyword arguments: see :class:`ScanOptions`; what is left out
+    (None or "random") is drawn from the seed. Patient, scan and noise have random streams of their own, so that the
+    same seed with another spacing or orientation is the same patient. Raises BadInput for options that make no scan.
     """
     options = (options or ScanOptions()).replace(**changes)
     options.check(seed)
@@ -75,24 +75,25 @@ def _paint(
 ) -> None:
     """Paint from the outside in; what comes later lies over what came before."""
     texture = SmoothField.draw(rng, 5.0).sample(canvas.grid)
-    organ_plan = organs.Plan.draw(rng, female)
+    organ_plan = Plan.draw(rng, female)
     streams = rng.spawn(5)
     cavity = body.paint_body(canvas, build, hu, texture)
-    scene = organs.Scene(canvas, cavity, organ_plan, hu, texture)
+    scene = Scene(canvas, cavity, organ_plan, hu, texture)
     bowel.paint_small_bowel(scene, streams[0])
     bowel.paint_mesentery(scene, streams[1])
     bowel.paint_colon(scene, streams[2])
     body.paint_bones(canvas, streams[3], build, hu, texture)
-    organs.paint_stomach(scene)
-    organs.paint_spleen(scene)
-    organs.paint_liver(scene)
-    organs.paint_kidneys(scene)
-    organs.paint_pancreas(scene)
-    organs.paint_gallbladder(scene)
-    organs.paint_great_vessels(scene)
-    organs.paint_duodenum(scene)
-    organs.paint_adrenals(scene)
-    organs.paint_pelvic_organs(scene)
+    digestive.paint_stomach(scene)
+    solid.paint_spleen(scene)
+    solid.paint_liver(scene)
+    solid.paint_kidneys(scene)
+    digestive.paint_pancreas(scene)
+    digestive.paint_gallbladder(scene)
+    vessels.paint_great_vessels(scene)
+    digestive.paint_esophagus(scene)
+    digestive.paint_duodenum(scene)
+    solid.paint_adrenals(scene)
+    pelvic.paint_pelvic_organs(scene)
     bowel.paint_liver_vessels(scene, streams[4])
     bowel.paint_lesions(scene, streams[4])
     scanner.add_table(canvas.hu, canvas.grid, plan.table_mm, float(canvas.edge_mm))

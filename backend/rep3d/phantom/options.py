@@ -33,7 +33,8 @@ class ScanOptions:
     """None or "random": drawn from the seed.
 
     spacing: mm along right, anterior, superior. shape: voxels in the same order. orientation: axis codes such as "LPS".
-    oblique: tilt of the grid in degrees (0 none). noise: standard deviation in HU (0 none). fov: full, abdomen, upper or pelvis.
+    oblique: tilt of the grid in degrees (0 none). noise: standard deviation in HU (0 none).
+    fov: full, abdomen, upper or pelvis.
     """
 
     spacing: tuple[float, float, float] | None = None

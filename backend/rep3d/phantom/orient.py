@@ -1,4 +1,4 @@
-"""Storing an array in another orientation: transposed and flipped, with the affine that keeps every voxel in its place."""
+"""An array in another orientation: transposed and flipped, with the affine that keeps every voxel in its place."""
 
 from __future__ import annotations
 

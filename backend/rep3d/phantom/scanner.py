@@ -1,4 +1,4 @@
-"""From tissue to a CT: the table, partial volume over thick slices, blur, correlated noise, rounding to stored values."""
+"""From tissue to a CT: table, partial volume over thick slices, blur, correlated noise, rounding to stored values."""
 
 from __future__ import annotations
 

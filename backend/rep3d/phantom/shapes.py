@@ -56,7 +56,7 @@ def smooth_max(a: np.ndarray, b: np.ndarray, blend: float) -> np.ndarray:
 
 
 def spline(points: np.ndarray, step_mm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Catmull-Rom curve through ``points`` [N, D] (first three columns are mm); returns samples [M, D], arc length [M]."""
+    """Catmull-Rom curve through ``points`` [N, D] (x, y, z in mm, ...): samples [M, D], arc length [M]."""
     p = np.asarray(points, dtype=np.float64)
     padded = np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])
     pieces = []

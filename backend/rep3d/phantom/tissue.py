@@ -1,4 +1,4 @@
-"""CT numbers (HU) of tissues by contrast phase, varied from patient to patient. Typical values of textbooks at 120 kV."""
+"""CT numbers (HU) of tissues by contrast phase, varied from patient to patient; typical textbook values at 120 kV."""
 
 from __future__ import annotations
 
