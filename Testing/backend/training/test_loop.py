@@ -155,7 +155,7 @@ def test_changed_data_are_refused(finished, tiny_data, tmp_path, case_writer):
 def test_changed_task_is_refused(finished, tiny_data):
     run, _ = finished
     other = replace(TASK, spacing_mm=(1.0, 1.0, 1.2))
-    with pytest.raises(BadInput, match="spacing_mm have changed"):
+    with pytest.raises(BadInput, match="spacing_mm has changed"):
         run_training(config_of(ema=0.5), other, tiny_data, run)
 
 

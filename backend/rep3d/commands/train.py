@@ -1,4 +1,4 @@
-"""``rep3d train``: train a network on a folder of scans; run again, it resumes."""
+"""``rep3d train``: train a network on a folder of scans; run again, it resumes. ``rep3d evaluate`` comes with it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from pathlib import Path
 
 import typer
 
+from rep3d.commands import evaluate
+
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
+    """Add the commands to the application."""
     app.command("train")(train)
+    evaluate.register(app)
 
 
 def train(

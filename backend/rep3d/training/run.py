@@ -66,10 +66,10 @@ def run_training(
 def check_same_run(saved: dict, config: TrainConfig, task: Task, data_sha256: str, run: Path) -> None:
     """Raise BadInput, naming what differs, unless the checkpoint's run is the one that is asked for."""
     lines = differences(saved["config"], config.to_dict())
-    mine = task.to_dict()
-    for name in ("labels", "spacing_mm", "intensity"):
-        if saved["task"].get(name) != mine[name]:
-            lines.append(f"the task's {name} have changed")
+    old, new = saved["task"], task.to_dict()
+    if [(x["value"], x["key"]) for x in old["labels"]] != [(x["value"], x["key"]) for x in new["labels"]]:
+        lines.append("the task's labels have changed")
+    lines += [f"the task's {name} has changed" for name in ("spacing_mm", "intensity") if old[name] != new[name]]
     if saved["data_sha256"] != data_sha256:
         lines.append("the data files or their split have changed")
     if saved["optimizer"] is None:
