@@ -149,8 +149,8 @@ def _draw(folder, source, result, weights, network, device, say) -> tuple[dict[s
     if block is not None:
         pictures["mask"] = "mask.png"
         captions["mask"] = (
-            f"The mask M that was learned over the kernel of {block} and multiplied into its weights: it says where the "
-            "kernel may look. Beside it the distance prior 1/(1+d) that training started from."
+            f"The mask M that was learned over the kernel of {block} and multiplied into its weights: it says where "
+            "the kernel may look. Beside it the distance prior 1/(1+d) that training started from."
         )
     say(0.95, "measuring a receptive field")
     explained = draw_receptive_field(folder / "erf.png", weights, network, source.scan, labels, torch.device(device))

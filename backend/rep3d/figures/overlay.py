@@ -36,7 +36,7 @@ def overlay(
         path: PNG to write, atomically.
         scan: the image; any orientation.
         labelmaps: (row title, label map on the scan's grid), for instance prediction and truth.
-        slices: RAS+ indices of the slices; default those that show the first label map's structures best.
+        slices: RAS+ indices of the slices; default those that show the structures of the last map (the truth) best.
 
     Raises:
         BadInput: a label map is not on the scan's grid. OutputFailed: the file cannot be written.
@@ -48,7 +48,7 @@ def overlay(
     spacing = ras.spacing_mm
     full = [(name, to_ras(labels).array) for name, labels in labelmaps]
     window = display_range(ras.array, task.intensity.clip)
-    where = slices or best_slices(full[0][1])
+    where = slices or best_slices(full[-1][1])
     box = content_box(ras.array, np.maximum.reduce([m for _, m in full]), window[0] + 0.1 * (window[1] - window[0]))
     where = tuple(int(np.clip(i, b.start, b.stop - 1)) - b.start for i, b in zip(where, box))
     image, maps = ras.array[box], [(name, m[box]) for name, m in full]
