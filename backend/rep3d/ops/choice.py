@@ -34,9 +34,9 @@ PEAK_CPU_THREAD, PEAK_ACCELERATOR = 1.6e11, 1e14
 #: (channels timed for the direct algorithm, how much too slow its extrapolation may look and still be timed in full).
 #: PyTorch's CPU kernel works on blocks of 16 channels, so one channel costs nearly as much as 16.
 PROBES = ((1, 50.0), (16, 3.0))
-REPEATS = 5
-#: Seconds after which no further repeat of a measurement starts.
-BUDGET_S = 0.6
+#: At least ``ROUNDS[0]`` rounds; more, up to ``ROUNDS[1]``, while they have taken less than ``BUDGET_S`` seconds.
+ROUNDS = (3, 25)
+BUDGET_S = 0.4
 
 logger = logging.getLogger(__name__)
 store = ChoiceStore(CANDIDATES)
@@ -149,10 +149,10 @@ def _measure(candidates: tuple[str, ...], multiplications: float, x: Tensor, run
 
 def _repeat(names: list[str], times: dict[str, float], kind: str, run: Run) -> None:
     start = time.perf_counter()
-    for _ in range(REPEATS):
+    for done in range(1, ROUNDS[1] + 1):
         for name in names:
             times[name] = min(times[name], _time(run, name, None, kind))
-        if time.perf_counter() - start > BUDGET_S:
+        if done >= ROUNDS[0] and time.perf_counter() - start > BUDGET_S:
             return
 
 
