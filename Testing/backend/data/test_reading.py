@@ -97,7 +97,7 @@ def test_truncated(tmp_path, name, share):
     cut = path.with_suffix(".raw") if name.endswith("mhd") else path
     data = cut.read_bytes()
     cut.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(BadInput, match="truncated|damaged|not an image"):
+    with pytest.raises(BadInput, match=r"truncated|damaged|not an image"):
         read_volume(path)
 
 

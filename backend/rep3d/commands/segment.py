@@ -74,11 +74,12 @@ def segment(
         + (" (chosen by auto)" if device == "auto" else ""),
         markup=False,
     )
+    alone = len(jobs) == 1  # then its error is the command's error, and its volumes are shown
     with progress_bar(console) as bar:
         task_id = bar.add_task("starting", total=1.0)
 
         def on_start(i, job) -> None:
-            where = f"[{i + 1}/{len(jobs)}] " if len(jobs) > 1 else ""
+            where = "" if alone else f"[{i + 1}/{len(jobs)}] "
             bar.reset(task_id, description=f"{where}{job.source.name}: reading", total=1.0)
             on_start.prefix = f"{where}{job.source.name}: "
 
@@ -91,15 +92,15 @@ def segment(
             overwrite=overwrite,
             series_uid=series or None,
             on_start=on_start,
-            on_end=lambda i, outcome: report(console, outcome, loaded),
+            on_end=lambda i, outcome: None if alone and outcome.error else report(console, outcome, loaded),
         )
-    if len(jobs) > 1:
-        summarise(console, outcomes)
-    else:
+    if alone and outcomes[0].error:
+        raise outcomes[0].error
+    if alone:
         show_volumes(outcomes[0])
+        return
+    summarise(console, outcomes)
     if any(outcome.error for outcome in outcomes):
-        if len(outcomes) == 1:
-            raise outcomes[0].error
         raise typer.Exit(1)
 
 
@@ -158,7 +159,9 @@ def report(console: Console, outcome: Outcome, weights: Weights) -> None:
     """One line for a finished scan, with its warnings."""
     source, files = outcome.job.source, outcome.job.files
     if outcome.error:
-        console.print(f"failed   {source}: {outcome.error} {outcome.error.hint}", markup=False)
+        text = str(outcome.error)
+        where = "" if str(source) in text else f"{source}: "
+        console.print(f"failed   {where}{text} {outcome.error.hint}", markup=False)
     elif outcome.result is None:
         other = "" if made_with(files.json) == weights.sha256 else " (made with other weights)"
         console.print(f"skipped  {source}: {files.labels} is there already{other}; --overwrite redoes it", markup=False)

@@ -76,7 +76,7 @@ class LabelMapper:
             self._label_rows(self.next, stop)
             self.next = stop
         if self.next < len(self.rows):
-            drop = max(0, int(self.rows.low[self.next]) - self.base)
+            drop = min(max(0, int(self.rows.low[self.next]) - self.base), self.kept.shape[1])
             self.kept = self.kept[:, drop:].clone()  # a copy: the slab's memory belongs to the caller
             self.base += drop
         else:

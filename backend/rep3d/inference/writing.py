@@ -77,7 +77,10 @@ def write_result(result: SegmentationResult, files: OutputFiles) -> None:
     for path in (files.labels, files.json, files.csv):
         if path.is_dir():
             raise OutputFailed(f"cannot write {path}: a folder has this name", "Choose another name with -o.")
-    files.json.unlink(missing_ok=True)  # from here on an old result is no whole result any more
+    try:
+        files.json.unlink(missing_ok=True)  # from here on an old result is no whole result any more
+    except OSError as error:
+        raise OutputFailed(f"cannot write {files.json}: {error.strerror or error}", "Choose another -o.") from error
     with atomic_path(files.labels) as temporary:
         write_labels(temporary, result, files.format)
     write_text(files.csv, as_csv(result))
