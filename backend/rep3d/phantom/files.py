@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from rep3d.errors import BadInput, OutputFailed
-from rep3d.phantom.generator import Phantom, generate
+from rep3d.phantom.generator import PHANTOM_VERSION, Phantom, generate
 from rep3d.phantom.options import ScanOptions
 
 #: What a phantom may be written as.
@@ -80,9 +82,10 @@ def write_cases(
 
     progress(done, total, made) is called after every case. Returns how many were made.
     """
-    made = 0
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder}: is a file, a folder is needed for several cases", hint="Give another -o.")
+    _check_record(folder, options)
+    made = 0
     for index, seed in enumerate(seeds):
         image_path, label_path = case_paths(folder, seed)
         missing = not (image_path.is_file() and label_path.is_file())
@@ -92,6 +95,26 @@ def write_cases(
         if progress:
             progress(index + 1, len(seeds), missing)
     return made
+
+
+def _check_record(folder: Path, options: ScanOptions) -> None:
+    """Keep the options beside the cases, so that a folder is never continued with others. Raises BadInput, OutputFailed."""
+    record = folder / "phantom.json"
+    text = json.dumps({"version": PHANTOM_VERSION, "options": dataclasses.asdict(options)}, sort_keys=True, indent=1)
+    if record.is_file():
+        if record.read_text(encoding="utf-8") != text:
+            raise BadInput(
+                f"{folder}: holds phantoms that were made with other options or another version (see {record.name})",
+                hint="Repeat the command with those options, or choose another -o.",
+            )
+        return
+    temporary = folder / f".{record.name}.{os.getpid()}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, record)
+    except OSError as error:
+        raise OutputFailed(f"{record}: cannot be written ({error})", hint="Check the folder and the disk.") from error
 
 
 def _short(error: BaseException) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from rep3d.phantom import body, bowel, digestive, pelvic, scanner, solid, vessels
 from rep3d.phantom.canvas import Canvas, Patient
 from rep3d.phantom.fields import SmoothField
-from rep3d.phantom.options import ScanOptions, ScanPlan, draw_plan
+from rep3d.phantom.options import ScanOptions, ScanPlan, draw_plan, finer
 from rep3d.phantom.orient import reorient
 from rep3d.phantom.scene import Plan, Scene
 from rep3d.phantom.tissue import draw_tissues
@@ -47,7 +47,7 @@ def generate(seed: int, options: ScanOptions | None = None, **changes: Any) -> P
     patient, build, female = _patient(anatomy)
     plan = draw_plan(scan, options, patient, build)
     grid = plan.grid
-    factors = tuple(max(1, round(float(s) / 2.6)) if s > 3.2 else 1 for s in grid.spacing)
+    factors = finer(grid.spacing)
     canvas = Canvas(grid.refined(factors), patient)
     _paint(canvas, anatomy, build, female, draw_tissues(contrast, plan.phase), plan)
     image, labels = scanner.acquire(canvas, grid, factors, noise, plan.noise_hu, plan.blur_mm)

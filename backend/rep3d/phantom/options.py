@@ -24,8 +24,8 @@ FIELDS_OF_VIEW = {
     "pelvis": (-272.0, -60.0),
 }
 _FOV_ODDS = (("full", 0.55), ("abdomen", 0.2), ("upper", 0.17), ("pelvis", 0.08))
-#: More voxels than this would need many GB while rendering.
-MAX_VOXELS = 80_000_000
+#: More voxels than this, slices cut finer included, would need more than about 4 GB while rendering.
+MAX_VOXELS = 60_000_000
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,11 @@ class ScanOptions:
             raise BadInput(f"fov: {self.fov!r} is unknown", hint=f"Known: {', '.join(FIELDS_OF_VIEW)}, random.")
 
 
+def finer(spacing: np.ndarray) -> tuple[int, int, int]:
+    """In how many parts voxels are cut along each axis while rendering, so that thick slices average what they hold."""
+    return tuple(min(3, max(1, round(float(s) / 2.6))) if s > 3.2 else 1 for s in spacing)
+
+
 @dataclass(frozen=True)
 class ScanPlan:
     """One scan, settled."""
@@ -146,7 +151,7 @@ def draw_plan(rng: np.random.Generator, options: ScanOptions, patient: Patient, 
             spacing = (high - low) / shape
     else:
         shape = np.ceil((high - low) / spacing).astype(int)
-    if int(np.prod(shape)) > MAX_VOXELS:
+    if int(np.prod(shape * np.array(finer(spacing)))) > MAX_VOXELS:
         raise BadInput(
             f"a grid of {' x '.join(map(str, shape))} voxels is too large for the phantom",
             hint="Choose a wider --spacing or a smaller --shape.",
