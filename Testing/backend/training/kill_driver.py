@@ -15,7 +15,11 @@ import signal
 import sys
 from pathlib import Path
 
+# Imported lazily by the package; here before the forks, so that every child has them.
+import lightning_fabric  # noqa: F401
+import monai.losses  # noqa: F401
 import torch
+import torch.utils.tensorboard
 from rep3d.data.augment import AugmentConfig
 from rep3d.tasks import load_task
 from rep3d.training import checkpoint, logs, loop, optim, run

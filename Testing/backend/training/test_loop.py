@@ -322,14 +322,12 @@ def test_a_missing_gpu_is_an_error_not_a_fallback(tiny_data, tmp_path):
         run_training(config_of(device="cuda"), TASK, tiny_data, tmp_path)
 
 
-def test_configuration_survives_json():
+def test_what_may_differ_between_a_run_and_its_continuation():
     config = config_of(augment=AugmentConfig(mirror_axes=(1, 2)), ema=0.9)
-    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    assert differences(config.to_dict(), replace(config, threads=7, save_every=9).to_dict()) == []
+    assert json.loads(json.dumps(config.to_dict())) == config.to_dict()
+    assert differences(config.to_dict(), replace(config, threads=7, save_every=9, steps=9).to_dict()) == []
     cosine = replace(config, schedule="cosine")
     assert differences(cosine.to_dict(), replace(cosine, steps=9).to_dict()) == ["steps: 4 in the checkpoint, 9 now"]
-    with pytest.raises(BadInput, match="future"):
-        TrainConfig.from_dict({**config.to_dict(), "future": 1})
 
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path):

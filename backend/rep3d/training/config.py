@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 
 from rep3d.data.augment import AugmentConfig
 from rep3d.errors import BadInput
@@ -75,21 +75,6 @@ class TrainConfig:
     def to_dict(self) -> dict:
         """Plain JSON types only (tuples become lists), so that a checkpoint needs no pickle to be read."""
         return _plain(asdict(self))
-
-    @classmethod
-    def from_dict(cls, values: dict) -> TrainConfig:
-        """Inverse of `to_dict`; raises BadInput on a key of a newer version."""
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise BadInput(f"the training configuration has unknown keys: {', '.join(unknown)}", "update Rep3D")
-        values = dict(values)
-        augment = dict(values.pop("augment", {}))
-        for name in ("patch", "betas"):
-            if name in values:
-                values[name] = tuple(values[name])
-        if "mirror_axes" in augment:
-            augment["mirror_axes"] = tuple(augment["mirror_axes"])
-        return cls(**values, augment=AugmentConfig(**augment))
 
 
 def differences(old: dict, new: dict) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import signal
@@ -68,6 +69,7 @@ def train(
 
     device = resolve_device(config.device)
     precision = {"32": "32-true", "bf16": "bf16-mixed"}[config.precision]
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # config.json says which precision is used
     if config.threads:
         torch.set_num_threads(config.threads)
     devices = [device.index or 0] if device.type == "cuda" else 1
@@ -115,6 +117,8 @@ def train(
     log = RunLog(run, [label.key for label in task.labels], progress.step, config.steps, console=console)
     if progress.step:
         log.say(f"resumed at step {progress.step}")
+    if progress.history:
+        log.last_dice = progress.history[-1]["dice"]
     batches = Batches(train_samples, config, task.spacing_mm, rank=fabric.global_rank, world=fabric.world_size)
     val_samples = list(val_samples)[: config.val_limit or None]
     clock, first_step = time.monotonic() - progress.seconds, progress.step
