@@ -50,7 +50,7 @@ def test_labels_are_the_task_s() -> None:
 
 
 def test_same_seed_same_bits() -> None:
-    options = ScanOptions(spacing=(5, 5, 3), orientation="random", oblique=None, fov="random")
+    options = ScanOptions(spacing=(3.2, 3.2, 3.2), orientation="random", oblique=None, fov="upper")
     first, second = generate(11, options), generate(11, options)
     assert np.array_equal(first.image, second.image)
     assert np.array_equal(first.labels, second.labels)
@@ -92,7 +92,7 @@ def test_organs_lie_where_they_belong(seed: int) -> None:
 
 def test_labels_lie_in_the_body() -> None:
     phantom = full(1)
-    tissue = ndimage.binary_closing(phantom.image > -500, iterations=1)
+    tissue = phantom.image > -500
     body = np.stack([ndimage.binary_fill_holes(tissue[:, :, k]) for k in range(tissue.shape[2])], axis=2)
     assert not np.any((phantom.labels > 0) & ~body)
     edge = np.ones_like(body)
@@ -205,10 +205,10 @@ def test_shape_and_spacing_are_kept() -> None:
 
 
 def test_seeds_differ_in_scan_and_patient() -> None:
-    metas = [generate(s, shape=(16, 16, 16), orientation="random", oblique=None, fov="random").meta for s in range(12)]
+    metas = [generate(s, shape=(16, 16, 16), orientation="random", oblique=None, fov="random").meta for s in range(8)]
     for key in ("sex", "phase", "orientation", "fov"):
         assert len({m[key] for m in metas}) > 1, key
-    assert len({m["noise_hu"] for m in metas}) == 12
+    assert len({m["noise_hu"] for m in metas}) == 8
 
 
 @pytest.mark.parametrize(

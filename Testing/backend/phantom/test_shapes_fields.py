@@ -25,6 +25,7 @@ def cube(n: int, spacing: float) -> Grid:
     return Grid((n, n, n), affine)
 
 
+@settings(deadline=None)
 @given(st.floats(-180, 180), st.floats(-180, 180), st.floats(-180, 180))
 def test_rotation_is_orthogonal(rx: float, ry: float, rz: float) -> None:
     turn = shapes.rotation(rx, ry, rz)

@@ -98,7 +98,7 @@ def write_cases(
 
 
 def _check_record(folder: Path, options: ScanOptions) -> None:
-    """Keep the options beside the cases, so that a folder is never continued with others. Raises BadInput, OutputFailed."""
+    """Keep the options beside the cases, so that a folder is never continued with others."""
     record = folder / "phantom.json"
     text = json.dumps({"version": PHANTOM_VERSION, "options": dataclasses.asdict(options)}, sort_keys=True, indent=1)
     if record.is_file():
