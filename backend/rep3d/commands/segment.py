@@ -51,12 +51,14 @@ def segment(
     from rich.console import Console
 
     from rep3d.inference.batch import plan, run_jobs
-    from rep3d.inference.devices import describe_device, resolve_device
-    from rep3d.inference.pipeline import segment_with_weights
     from rep3d.inference.writing import check_format
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     jobs = plan(images, out, check_format(format) if format else None)
+
+    from rep3d.inference.devices import describe_device, resolve_device  # seconds: after the quick checks
+    from rep3d.inference.pipeline import segment_with_weights
+
     chosen_device = resolve_device(device)
     loaded = load(task, weights)
     network = loaded.build_network()

@@ -195,7 +195,7 @@ def normalise(array: np.ndarray, intensity: Intensity) -> np.ndarray:
                 f"The intensities ({low:g} to {high:g}) lie outside the task's window ({clip_low:g} to {clip_high:g}).",
                 "Check the modality: does the task fit this scan?",
             )
-        values = np.clip(values, clip_low, clip_high)
+        values = np.clip(values, clip_low, clip_high)  # a copy: the caller's array stays as it is
         low, high = max(low, clip_low), min(high, clip_high)
         if intensity.percentiles is None:
             low, high = clip_low, clip_high
@@ -205,5 +205,6 @@ def normalise(array: np.ndarray, intensity: Intensity) -> np.ndarray:
         p_low, p_high = (float(p) for p in np.percentile(flat[::stride], intensity.percentiles))
         if p_high > p_low:  # else almost all voxels share one value: keep the whole range
             low, high = p_low, p_high
-    out = (values - np.float32(low)) / np.float32(high - low)
+    out = np.subtract(values, np.float32(low), out=values if intensity.clip is not None else None)
+    out /= np.float32(high - low)
     return np.clip(out, 0, 1, out=out)

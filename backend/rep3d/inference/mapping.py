@@ -62,36 +62,45 @@ class LabelMapper:
         self.rows, self.map_1, self.map_2 = maps[axis], maps[first], maps[second]
         reach = tuple(slice(m.first, m.first + len(m)) for m in maps)
         self.labels = np.moveaxis(labels[reach], axis, 0)  # a view: rows along the slab axis first
-        self.kept: Tensor | None = None  # logits that native rows still need
+        self.kept: Tensor | None = None  # the last rows of earlier slabs, which native rows still need
+        self.slab: Tensor | None = None
         self.base = 0  # network row of kept[:, 0]
         self.next = 0  # native row to be done next
 
     def add(self, slab_KRAB: Tensor) -> None:
-        """Take the next rows of logits and label every native row that they complete."""
-        self.kept = slab_KRAB if self.kept is None else torch.cat([self.kept, slab_KRAB], dim=1)
-        end = self.base + self.kept.shape[1]
+        """Take the next rows of logits and label every native row that they complete; the slab is not kept."""
+        self.slab = slab_KRAB
+        if self.kept is None:
+            self.kept = slab_KRAB[:, :0]
+        end = self.base + self.kept.shape[1] + slab_KRAB.shape[1]
         ready = self.next + int(np.searchsorted(self.rows.high[self.next :], end, side="right"))
         while self.next < ready:
             stop = min(ready, self.next + self.rows.tile)
             self._label_rows(self.next, stop)
             self.next = stop
-        if self.next < len(self.rows):
-            drop = min(max(0, int(self.rows.low[self.next]) - self.base), self.kept.shape[1])
-            self.kept = self.kept[:, drop:].clone()  # a copy: the slab's memory belongs to the caller
-            self.base += drop
-        else:
-            self.kept = self.kept[:, :0].clone()
-            self.base = end
+        needed = int(self.rows.low[self.next]) if self.next < len(self.rows) else end
+        start = min(max(needed, self.base), end)
+        self.kept = self._logits(start, end).clone()  # a copy: the slab's memory belongs to the caller
+        self.base, self.slab = start, None
+
+    def _logits(self, r0: int, r1: int, a: slice = slice(None), b: slice = slice(None)) -> Tensor:
+        """Rows ``r0`` to ``r1`` (network rows) of a column of logits, put together from kept rows and the slab."""
+        assert self.kept is not None and self.slab is not None
+        border = self.base + self.kept.shape[1]
+        parts = []
+        if r0 < border:
+            parts.append(self.kept[:, r0 - self.base : r1 - self.base, a, b])
+        if r1 > border:
+            parts.append(self.slab[:, max(r0 - border, 0) : r1 - border, a, b])
+        return parts[0] if len(parts) == 1 else torch.cat([self.kept[:, :0, a, b], *parts], dim=1)
 
     def finished(self) -> bool:
         """Whether every native row within reach has its labels."""
         return self.next == len(self.rows)
 
     def _label_rows(self, start: int, stop: int) -> None:
-        assert self.kept is not None
         r0, r1 = int(self.rows.low[start:stop].min()), int(self.rows.high[start:stop].max())
         matrix_r = torch.from_numpy(self.rows.matrix[start:stop, r0:r1])
-        logits = self.kept[:, r0 - self.base : r1 - self.base]
         for a in range(0, len(self.map_1), self.map_1.tile):
             a_end = min(a + self.map_1.tile, len(self.map_1))
             a0, a1 = int(self.map_1.low[a:a_end].min()), int(self.map_1.high[a:a_end].max())
@@ -100,7 +109,8 @@ class LabelMapper:
                 b_end = min(b + self.map_2.tile, len(self.map_2))
                 b0, b1 = int(self.map_2.low[b:b_end].min()), int(self.map_2.high[b:b_end].max())
                 matrix_b = torch.from_numpy(self.map_2.matrix[b:b_end, b0:b1])
-                tile = label_tile(logits[:, :, a0:a1, b0:b1], matrix_r, matrix_a, matrix_b)
+                logits = self._logits(r0, r1, slice(a0, a1), slice(b0, b1))
+                tile = label_tile(logits, matrix_r, matrix_a, matrix_b)
                 self.labels[start:stop, a:a_end, b:b_end] = tile
 
 

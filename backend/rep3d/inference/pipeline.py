@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rep3d.weights import Weights
 
 Progress = Callable[[float, str], None]  # fraction 0..1 of the run, name of the stage
+Maps = tuple[AxisMap, AxisMap, AxisMap]
 Roi = tuple[float, float, float, float, float, float]
 
 
@@ -101,10 +102,14 @@ def segment_volume(
             box = checks.body_box(x_XYZ, patch)
             if roi is not None:
                 box = checks.roi_box(roi, grid.affine, grid.shape, patch)
-        predict = _predictor(predictor, torch_device, precision, tta, mirror_axes)
+            network_grid, network_spacing = grid.shape, grid.spacing_mm
+            x_CDHW = torch.from_numpy(np.ascontiguousarray(x_XYZ[tuple(slice(*b) for b in box)])).unsqueeze(0)
+            del grid, x_XYZ  # the cropped copy is all that is needed from here on
+            maps = _way_back(volume, network_grid, network_spacing, box)
+        predict = _predictor(predictor, torch_device, precision, tta, mirror_axes, task)
         dtype = np.uint8 if task.num_classes <= 256 else np.uint16
         labelmap = np.zeros(volume.shape, dtype, order="F")  # x first, as in the file
-        _predict_labels(volume, grid, box, labelmap, predict, patch, overlap, task, run)
+        _predict_labels(x_CDHW, maps, reorient(labelmap, *closest_axes(volume.affine)), predict, patch, overlap, run)
         run.report(0.98, "measuring")
         with run.clock("measure"):
             if roi is not None:
@@ -127,7 +132,7 @@ def segment_volume(
         "structures": [label.key for label in labels],
         "patch": list(patch),
         "spacing_mm": list(spacing_mm),
-        "network_grid": list(grid.shape),
+        "network_grid": list(network_grid),
         "network_box": [list(b) for b in box],
     }
     return SegmentationResult(
@@ -184,39 +189,45 @@ def _ras_size(volume: Volume) -> tuple[list[int], list[float]]:
 
 
 def _predictor(
-    predictor: Predictor, device: torch.device, precision: str, tta: bool, mirror_axes: tuple[int, ...]
+    predictor: Predictor, device: torch.device, precision: str, tta: bool, mirror_axes: tuple[int, ...], task: Task
 ) -> Callable[[Tensor], Tensor]:
     if isinstance(predictor, nn.Module):
         predictor = predictor.to(device).eval()
 
     def predict(x_BCDHW: Tensor) -> Tensor:
         with autocast(device, precision):
-            return predictor(x_BCDHW.to(device))
+            logits = predictor(x_BCDHW.to(device))
+        if logits.shape[1] != task.num_classes:
+            raise WeightsInvalid(
+                f"The network has {logits.shape[1]} classes, the task {task.key} has {task.num_classes}.",
+                "The weights do not belong to this task.",
+            )
+        return logits
 
     if not tta:
         return predict
     return mirrored(predict, mirror_axes) if mirror_axes else shifted(predict)
 
 
+def _way_back(volume: Volume, size: tuple[int, ...], spacing_mm: tuple[float, ...], box: checks.Box) -> Maps:
+    """From ``box`` of the network grid to each axis of the native grid in RAS order."""
+    sizes, spacings = _ras_size(volume)
+    return tuple(AxisMap.build(sizes[a], size[a], spacings[a] / spacing_mm[a], box[a]) for a in range(3))
+
+
 def _predict_labels(
-    volume: Volume,
-    grid: Volume,
-    box: checks.Box,
-    labelmap: np.ndarray,
+    x_CDHW: Tensor,
+    maps: Maps,
+    labels_XYZ: np.ndarray,
     predict: Callable[[Tensor], Tensor],
     patch: Patch,
     overlap: float,
-    task: Task,
     run: _Run,
 ) -> None:
-    """Run the windows over ``box`` of the network grid and fill ``labelmap`` (native, in place) slab by slab."""
-    sizes, spacings = _ras_size(volume)
-    steps = [s / n for s, n in zip(spacings, grid.spacing_mm)]
-    maps = tuple(AxisMap.build(sizes[a], grid.shape[a], steps[a], box[a]) for a in range(3))
-    x_CDHW = torch.from_numpy(np.ascontiguousarray(grid.array[tuple(slice(*b) for b in box)])).unsqueeze(0)
+    """Run the windows over the cropped network grid and fill ``labels_XYZ`` (native, RAS view) slab by slab."""
     padded = [max(n, p) for n, p in zip(x_CDHW.shape[1:], patch)]
     axis = min(range(3), key=lambda a: patch[a] * padded[(a + 1) % 3] * padded[(a + 2) % 3])
-    mapper = LabelMapper(reorient(labelmap, *closest_axes(volume.affine)), maps, axis)
+    mapper = LabelMapper(labels_XYZ, maps, axis)
 
     def on_window(done: int, total: int) -> None:
         run.report(0.02 + 0.96 * done / total, f"segmenting (window {done} of {total})")
@@ -228,11 +239,6 @@ def _predict_labels(
                 _, slab = next(slabs, (0, None))
             if slab is None:
                 break
-            if slab.shape[0] != task.num_classes:
-                raise WeightsInvalid(
-                    f"The network has {slab.shape[0]} classes, the task {task.key} has {task.num_classes}.",
-                    "The weights do not belong to this task.",
-                )
             with run.clock("map back"):
                 mapper.add(slab)
     if not mapper.finished():
