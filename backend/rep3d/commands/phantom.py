@@ -10,7 +10,7 @@ import typer
 def phantom(
     output: Path = typer.Option(..., "-o", "--output", help="The scan to write (.nii.gz ...); with --count a folder."),
     seed: int = typer.Option(0, "--seed", min=0, help="Decides everything that the options below leave open."),
-    labels: Path | None = typer.Option(None, "--labels", help="The truth to write [default: SCAN_labels.nii.gz]."),
+    labels: Path | None = typer.Option(None, "--labels", help="The truth to write.", show_default="SCAN_labels"),
     count: int | None = typer.Option(
         None,
         "--count",
