@@ -152,13 +152,11 @@ def operator() -> Iterator[Finding]:
 
 
 def folders() -> Iterator[Finding]:
-    """Where Rep3D keeps its cache and a user's weights; only the first must be writable for speed, neither to work."""
-    import platformdirs
-
+    """Where Rep3D keeps its cache and a user's weights; it works without either, but measures again in every run."""
+    from rep3d.ops.choice_store import cache_file
     from rep3d.weights import user_folder
 
-    cache = Path(os.environ.get("REP3D_CACHE_DIR") or platformdirs.user_cache_dir("rep3d", appauthor=False))
-    yield _writable("cache", cache)
+    yield _writable("cache", cache_file().parent)
     yield _writable("weights folder", user_folder())
 
 

@@ -96,5 +96,5 @@ def test_pyplot_is_never_used():
     import subprocess
     import sys
 
-    code = "import sys; from rep3d.figures import style; style.figure(90, 90); sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, rep3d.figures as f; f.style.figure(9, 9); sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -100,12 +100,15 @@ def models(as_json: bool = _JSON) -> None:
 
 def network_rows() -> list[dict[str, Any]]:
     """Every registered network: parameters and multiply-adds at the paper's patch, beside the paper's figures."""
+    import torch
+
     from rep3d.networks import create_network, list_networks
     from rep3d.networks.complexity import complexity
 
     rows = []
     for name in list_networks():
-        network = create_network(name, in_channels=1, out_channels=PAPER_CLASSES)
+        with torch.device("meta"):  # shapes are enough
+            network = create_network(name, in_channels=1, out_channels=PAPER_CLASSES)
         cost = complexity(network, 1, PAPER_PATCH)
         rows.append(
             {
