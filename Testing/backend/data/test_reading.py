@@ -189,6 +189,29 @@ def test_sheared_axes(tmp_path, voxels):
     refused(tmp_path / "s.nrrd", "right angles")
 
 
+def test_headers_that_contradict_themselves(tmp_path, voxels):
+    """ITK takes the voxel size from pixdim, others from the sform: which one is meant cannot be known."""
+    for name, patch, words in [
+        ("size.nii", {76 + 4 * i: 1.0 for i in (1, 2, 3)}, "contradicts itself"),
+        ("zero.nii", {280 + 4 * i: 0.0 for i in range(12)}, "sform of the header is not a grid"),
+        ("nan.nii", {280: float("nan")}, "sform of the header is not a grid"),
+    ]:
+        path = save(tmp_path / name, voxels, np.diag([3.0, 3, 3, 1]))
+        data = bytearray(path.read_bytes())
+        for offset, value in patch.items():
+            data[offset : offset + 4] = struct.pack("<f", value)
+        path.write_bytes(data)
+        refused(path, words)
+
+
+def test_two_positions_are_told(tmp_path, voxels):
+    image = nib.Nifti1Image(voxels, np.eye(4))
+    image.set_sform(np.eye(4), 2)
+    image.set_qform(np.diag([-1.0, -1, 1, 1]), 1)
+    nib.save(image, tmp_path / "a.nii.gz")
+    assert "two positions" in read_volume(tmp_path / "a.nii.gz").warnings[0]
+
+
 def test_unknown_orientation_is_told(tmp_path, voxels):
     image = nib.Nifti1Image(voxels, np.eye(4))
     image.set_sform(None, 0)

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from rep3d.errors import BadInput
 
 SHEAR_TOLERANCE = 1e-3  # cosine between two axes; float32 headers of orthogonal grids stay below 1e-5
+SPACING_TOLERANCE = 0.01  # relative difference of the two voxel sizes that a header holds
 BLOCK_BYTES = 1 << 22  # a multiple of every voxel size, so that blocks hold whole voxels
 _NONE = np.empty(0, np.int64)
 
@@ -45,14 +47,24 @@ class NiftiHeader:
         """Bytes of voxel data that the file must hold."""
         return int(np.prod([max(1, n) for n in self.size], dtype=np.int64)) * self.bits // 8
 
-    def shear(self) -> float:
-        """Largest cosine between two axes of the sform; 0 without an sform."""
-        matrix = np.asarray(self.sform).reshape(3, 4)[:, :3]
-        norms = np.linalg.norm(matrix, axis=0)
-        if self.sform_code <= 0 or not np.all(np.isfinite(matrix)) or np.any(norms == 0):
-            return 0.0
-        unit = matrix / norms
-        return float(np.abs(unit.T @ unit - np.eye(3)).max())
+    def sform_columns(self) -> np.ndarray | None:
+        """The three axis vectors of the sform as columns [3, 3], None if the header has no sform."""
+        return np.asarray(self.sform).reshape(3, 4)[:, :3] if self.sform_code > 0 else None
+
+    def two_positions(self) -> bool:
+        """Whether qform and sform are both valid and place a corner of the volume more than 0.1 mm apart."""
+        if self.qform_code <= 0 or self.sform_code <= 0:
+            return False
+        b, c, d = self.quaternion
+        a = np.sqrt(max(0.0, 1 - b * b - c * c - d * d))
+        handedness = -1.0 if self.pixdim[0] < 0 else 1.0
+        columns = Rotation.from_quat([b, c, d, a]).as_matrix() * self.pixdim[1:4] * [1, 1, handedness]
+        qform = np.column_stack([columns, self.qoffset])
+        unit = {1: 1000.0, 3: 0.001}.get(self.units & 0x07, 1.0)  # metres and microns to millimetres
+        corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
+        corners[:, :3] *= np.asarray(self.size[:3]) - 1
+        apart = corners @ (np.asarray(self.sform).reshape(3, 4) - qform).T
+        return bool(np.abs(apart).max() * unit > 0.1)
 
 
 def _open(path: Path):
@@ -104,11 +116,9 @@ def check_nifti(path: Path, header: NiftiHeader) -> tuple[NiftiHeader, list[str]
     if not all(np.isfinite(spacing)) or min(spacing, default=1) <= 0:
         shown = ", ".join(f"{s:g}" for s in spacing)
         raise BadInput(f"{path}: the voxel size ({shown} mm) must be positive.", "Correct the header and try again.")
-    if header.shear() > SHEAR_TOLERANCE:
-        raise BadInput(
-            f"{path}: the axes are not at right angles (a sheared sform, as after gantry tilt or affine registration).",
-            "Resample the image to a regular grid first.",
-        )
+    columns = header.sform_columns()
+    if columns is not None:
+        _check_sform(path, columns, np.asarray(spacing))
     header = replace(header, not_finite=_check_data(path, header))
     warnings = []
     if header.qform_code <= 0 and header.sform_code <= 0:
@@ -116,7 +126,30 @@ def check_nifti(path: Path, header: NiftiHeader) -> tuple[NiftiHeader, list[str]
             "The header does not say how the image lies in the patient (qform and sform codes are 0): "
             "the orientation is a guess, and left and right may be swapped."
         )
+    if len(header.size) >= 3 and header.two_positions():
+        warnings.append("The header holds two positions (qform and sform) that differ; what 3D Slicer shows is used.")
     return header, warnings
+
+
+def _check_sform(path: Path, columns: np.ndarray, spacing: np.ndarray) -> None:
+    lengths = np.linalg.norm(columns, axis=0)
+    if not np.all(np.isfinite(columns)) or np.any(lengths == 0):
+        raise BadInput(f"{path}: the sform of the header is not a grid.", "Correct the header and try again.")
+    unit = columns / lengths
+    if np.abs(unit.T @ unit - np.eye(3)).max() > SHEAR_TOLERANCE:
+        raise BadInput(
+            f"{path}: the axes are not at right angles (a sheared sform, as after gantry tilt or affine registration).",
+            "Resample the image to a regular grid first.",
+        )
+    if len(spacing) == 3 and np.abs(lengths / spacing - 1).max() > SPACING_TOLERANCE:
+        raise BadInput(
+            f"{path}: the header contradicts itself: voxels of {_mm(spacing)} mm, but {_mm(lengths)} mm by its sform.",
+            "Correct the header and try again.",
+        )
+
+
+def _mm(values: np.ndarray) -> str:
+    return " x ".join(f"{v:.4g}" for v in values)
 
 
 def _check_data(path: Path, header: NiftiHeader) -> np.ndarray:
