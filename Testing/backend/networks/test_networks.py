@@ -42,7 +42,6 @@ def test_gradients_reach_every_parameter(norm):
     network = create_network("rep3d-tiny", out_channels=3, norm=norm)
     network(torch.randn(2, 1, 32, 32, 32)).square().mean().backward()
     for name, parameter in network.named_parameters():
-        # An instance norm follows every decoder convolution, so nothing can reach a bias in front of it, were there one.
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().sum() > 0, name
     generator = [n for n, _ in network.named_parameters() if "stages.0.0.conv.mask" in n]

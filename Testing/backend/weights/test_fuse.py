@@ -1,0 +1,110 @@
+"""Fusing: the deployed form is the same function, without masks, batch norms and dead taps."""
+
+import pytest
+import torch
+from rep3d.errors import BadInput
+from rep3d.fuse import alive_kernels, block_masks, fuse_checkpoint, fuse_network, fusion_error
+from rep3d.networks import create_network
+from rep3d.weights import load_weights
+from typer.testing import CliRunner
+
+from .conftest import PATCH, trained_network
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("rep3d-tiny", {}),
+        ("rep3d-tiny", {"norm": "batch-first"}),
+        ("rep3d-tiny", {"norm": "layer"}),
+        ("rep3d-tiny", {"reparam": "fixed"}),
+        ("rep3d-tiny", {"reparam": "plain"}),
+        ("rep3d-tiny", {"lrbm": {"channels": "depthwise", "bounded": True}}),
+        ("uxnet-tiny", {}),
+        ("uxnet-tiny", {"reparam": "lrbm", "kernel_size": 21}),
+    ],
+)
+def test_fused_and_training_form_agree(name, args):
+    network = trained_network(name, **args)
+    fused = fuse_network(network, PATCH)
+    assert fusion_error(network, fused, PATCH) <= 1e-4
+    assert not any("mask" in n or "prior" in n for n in fused.state_dict())
+    assert not any(isinstance(m, torch.nn.BatchNorm3d) for m in fused.modules())
+    rebuilt = create_network(fused.spec["name"], **fused.spec["args"])
+    rebuilt.load_state_dict(fused.state_dict())
+
+
+def test_fusing_notices_a_wrong_fold():
+    network = trained_network()
+    fused = fuse_network(network, PATCH)
+    with torch.no_grad():
+        fused.encoder.stages[0][0].conv.bias += 0.05
+    assert fusion_error(network, fused, PATCH) > 1e-4
+
+
+def test_dead_taps_are_dropped_and_a_larger_window_does_not_wake_them():
+    assert alive_kernels(21, (96, 96, 96)) == [(21, 21, 21), (21, 21, 21), (21, 21, 21), (11, 11, 11)]
+    assert alive_kernels(21, (48, 64, 48)) == [(21, 21, 21), (21, 21, 21), (11, 15, 11), (5, 7, 5)]
+    network = trained_network()
+    fused = fuse_network(network, PATCH)
+    before = fused.state_dict()
+    with torch.no_grad():  # random values in every tap that never met data
+        for stage, kernel in zip(network.encoder.stages, alive_kernels(21, PATCH)):
+            for block in stage:
+                dead = torch.ones_like(block.conv.weight, dtype=torch.bool)
+                low = [(21 - k) // 2 for k in kernel]
+                dead[(..., *(slice(o, o + k) for o, k in zip(low, kernel)))] = False
+                block.conv.weight[dead] = 1e3
+    after = fuse_network(network, PATCH).state_dict()
+    assert all(torch.equal(before[n], after[n]) for n in before)
+    x = torch.rand(1, 1, 64, 64, 64)
+    with torch.no_grad():
+        assert torch.isfinite(fused(x)).all() and fused(x).abs().max() < 100
+
+
+def test_fuse_command_writes_everything_inference_needs(checkpoint, tmp_path):
+    from rep3d.cli import app
+
+    output = tmp_path / "out.safetensors"
+    result = CliRunner().invoke(app, ["fuse", str(checkpoint), "-o", str(output), "--id", "mine"])
+    assert result.exit_code == 0, result.output
+    weights = load_weights(output)
+    assert weights.meta.id == "mine"
+    assert weights.meta.task.key == "msd-hippocampus"
+    assert weights.meta.patch == PATCH
+    assert weights.meta.training["steps"] == 7
+    assert weights.meta.data_sha256 == "ab" * 32
+    assert weights.meta.licence == "CC BY-SA 4.0"
+    network = weights.build_network()
+    trained = trained_network()
+    assert fusion_error(trained, network, PATCH) <= 1e-4
+    masks = block_masks(trained)
+    assert set(weights.masks()) == set(masks) and len(masks) == 8
+    for name, mask in weights.masks().items():
+        assert torch.allclose(mask, masks[name], atol=2e-3)
+
+
+def test_averaged_weights_are_preferred(checkpoint, tmp_path):
+    content = torch.load(checkpoint, weights_only=True)
+    content["ema"] = {n: t * 0.9 if t.is_floating_point() else t for n, t in content["model"].items()}
+    path = tmp_path / "ema.ckpt"
+    torch.save(content, path)
+    averaged, plain = fuse_checkpoint(path)[0], fuse_checkpoint(checkpoint)[0]
+    name = "decoder.out.conv.conv.bias"
+    assert torch.allclose(averaged[name], 0.9 * plain[name])
+
+
+def test_a_fused_network_is_not_fused_twice():
+    fused = fuse_network(trained_network(), PATCH)
+    with pytest.raises(BadInput, match="fused already"):
+        fuse_network(fused, PATCH)
+
+
+def test_wrong_suffix_and_missing_checkpoint_are_clear(checkpoint, tmp_path):
+    from rep3d.cli import app
+
+    result = CliRunner().invoke(app, ["fuse", str(checkpoint), "-o", str(tmp_path / "out.pt")])
+    assert isinstance(result.exception, BadInput) and "out.pt" in str(result.exception)
+    result = CliRunner().invoke(app, ["fuse", str(tmp_path / "no.ckpt"), "-o", str(tmp_path / "out.safetensors")])
+    assert isinstance(result.exception, BadInput) and "no.ckpt" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
