@@ -18,7 +18,7 @@ from rep3d.networks import accepted_arguments, create_network
 from rep3d.networks.encoder import KernelSizes, StagedEncoder, stage_kernels
 from rep3d.tasks import Task
 from rep3d.training.checkpoint import load_checkpoint
-from rep3d.weights import MASK_PREFIX, WeightsMeta
+from rep3d.weights import EXPONENT_PREFIX, MASK_PREFIX, WeightsMeta
 
 # Fused and training-form logits may differ by float32 rounding alone.
 TOLERANCE = 1e-4
@@ -72,9 +72,15 @@ def block_masks(network: nn.Module) -> dict[str, torch.Tensor]:
         return {n: b.conv.mask().detach() for n, b in _blocks(network.encoder) if b.conv.mask is not None}
 
 
-def mask_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """``block_masks`` as the float16 side tensors of a weights file."""
-    return {MASK_PREFIX + name: mask.half() for name, mask in block_masks(network).items()}
+def side_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """What a weights file keeps to explain itself: ``block_masks`` (float16) and the priors' exponents by block."""
+    masks = {MASK_PREFIX + name: mask.half() for name, mask in block_masks(network).items()}
+    exponents = {
+        EXPONENT_PREFIX + name: block.conv.mask.prior.exponent.detach().clone()
+        for name, block in _blocks(network.encoder)
+        if block.conv.mask is not None
+    }
+    return {**masks, **exponents}
 
 
 def fusion_error(network: nn.Module, fused: nn.Module, patch: tuple[int, int, int], seed: int = 0) -> float:
@@ -124,7 +130,7 @@ def fuse_checkpoint(path: str | Path, *, weights_id: str = "", licence: str = ""
         rep3d_version=__version__,
         licence=licence or task.dataset["licence"],
     )
-    return {**fused.state_dict(), **mask_tensors(network)}, meta, error
+    return {**fused.state_dict(), **side_tensors(network)}, meta, error
 
 
 def training_summary(checkpoint: dict[str, Any], fusion_error: float) -> dict[str, Any]:
@@ -135,6 +141,7 @@ def training_summary(checkpoint: dict[str, Any], fusion_error: float) -> dict[st
         "averaged_weights": bool(checkpoint["ema"]),
         "best": checkpoint["best"],
         "config": checkpoint["config"],
+        "mirror_axes": checkpoint["config"].get("augment", {}).get("mirror_axes", []),
         "fusion_error": fusion_error,
     }
 

@@ -23,6 +23,7 @@ from rep3d.tasks import Intensity, Task
 FORMAT_VERSION = 1
 METADATA_KEY = "rep3d"
 MASK_PREFIX = "aux.mask."
+EXPONENT_PREFIX = "aux.exponent."
 SHIPPED_FOLDER = Path(__file__).parent / "shipped"
 
 
@@ -109,6 +110,11 @@ class Weights:
     def masks(self) -> dict[str, torch.Tensor]:
         """The modulation mask M of each block by block name, float32, [1 or C, K, K, K]; empty if none were stored."""
         return {n[len(MASK_PREFIX) :]: t.float() for n, t in self.tensors.items() if n.startswith(MASK_PREFIX)}
+
+    def exponents(self) -> dict[str, float]:
+        """The exponent a of each block's prior (eq. 14) by block name; empty if none were stored."""
+        prefix = EXPONENT_PREFIX
+        return {n[len(prefix) :]: float(t) for n, t in self.tensors.items() if n.startswith(prefix)}
 
 
 def save_weights(path: str | Path, tensors: dict[str, torch.Tensor], meta: WeightsMeta) -> None:

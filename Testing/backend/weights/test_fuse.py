@@ -80,6 +80,7 @@ def test_fuse_command_writes_everything_inference_needs(checkpoint, tmp_path):
     assert fusion_error(trained, network, PATCH) <= 1e-4
     masks = block_masks(trained)
     assert set(weights.masks()) == set(masks) and len(masks) == 8
+    assert weights.exponents() == pytest.approx(dict.fromkeys(masks, 0.4))
     for name, mask in weights.masks().items():
         assert torch.allclose(mask, masks[name], atol=2e-3)
 

@@ -34,8 +34,7 @@ class BlockMask:
         name: "stage1.block2".
         mask_CKKK: M, float32; C is 1 for a mask that all channels share.
         prior_KKK: P (eq. 14), with the exponent ``exponent``.
-        exponent: the learned one when the network was at hand, 0 (where training starts) for a deployed file, which
-            keeps the mask but not the exponent.
+        exponent: the learned one, or 0 (where training starts) for a file that keeps the mask but not the exponent.
         exponent_known: which of the two it is.
     """
 
@@ -72,7 +71,8 @@ class Energy:
 
 def masks_from_weights(weights: Weights) -> list[BlockMask]:
     """The masks that ``fuse`` kept beside the deployed tensors, in block order; [] if the network had none."""
-    return [_block(name, mask.cpu().numpy(), None) for name, mask in sorted(weights.masks().items())]
+    exponents = weights.exponents()
+    return [_block(n, mask.cpu().numpy(), exponents.get(n)) for n, mask in sorted(weights.masks().items())]
 
 
 def masks_from_network(network: nn.Module) -> list[BlockMask]:

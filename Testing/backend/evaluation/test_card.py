@@ -1,0 +1,86 @@
+"""Model cards say what the results say, and refuse results of other data, splits or weights."""
+
+import copy
+import json
+
+import pytest
+import torch
+from rep3d.errors import BadInput
+from rep3d.evaluation.card import CardSources, card_record, card_text, write_card
+from rep3d.fuse import fuse_checkpoint
+from rep3d.networks import create_network
+from rep3d.tasks import load_task
+from rep3d.weights import load_weights, save_weights
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("card")
+    task = load_task("msd-hippocampus")
+    network = create_network("rep3d-tiny", in_channels=1, out_channels=3)
+    content = {
+        "format": "rep3d-checkpoint",
+        "version": 1,
+        "model": network.state_dict(),
+        "ema": {},
+        "step": 7,
+        "best": {"step": 7, "dice": 0.5},
+        "config": {"patch": [32, 32, 32], "task": task.key},
+        "network": network.spec,
+        "task": task.to_dict(),
+        "data_sha256": "ab" * 32,
+    }
+    torch.save(content, folder / "best.ckpt")
+    tensors, meta, _ = fuse_checkpoint(folder / "best.ckpt")
+    save_weights(folder / "w.safetensors", tensors, meta)
+    weights = load_weights(folder / "w.safetensors")
+    per_class = {"anterior-hippocampus": 0.75, "posterior-hippocampus": None}
+    results = {
+        "subject": {"weights": meta.id, "sha256": weights.sha256, "network": "rep3d-tiny"},
+        "task": task.key,
+        "split": "test",
+        "data_sha256": "ab" * 32,
+        "settings": {"overlap": 0.5, "tta": False, "precision": "float32", "device": "cpu"},
+        "summary": {"native": {"mean": 0.75, "per_class": per_class, "cases": 1, "sd": 0.0, "lowest": 0.75}},
+        "cases": [{"id": "a", "dice": {"native": per_class}}],
+    }
+    other = copy.deepcopy(results)
+    other["subject"] = {"checkpoint": "best.ckpt", "network": "segresnet"}
+    other["summary"]["native"]["mean"] = 0.5
+    return CardSources(
+        weights,
+        results,
+        "rep3d train ...",
+        "Two cores.",
+        ("Fails at night.",),
+        "The data's makers",
+        {"SegResNet": other},
+    )
+
+
+def test_card_states_the_results(sources, tmp_path):
+    text, record = write_card(tmp_path, sources)
+    words = text.read_text(encoding="utf-8")
+    assert "| Anterior hippocampus | 0.750 | 0.750 |" in words
+    assert "| Posterior hippocampus | - | - |" in words
+    assert "| **mean** | 0.750 | 0.500 |" in words
+    for part in ("rep3d train ...", "Fails at night.", "The data's makers", "not a medical device", "CC BY-SA 4.0"):
+        assert part in words
+    assert words == card_text(sources)
+    assert json.loads(record.read_text(encoding="utf-8")) == card_record(sources)
+    assert card_record(sources)["test"]["dice"]["mean"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"split": "val"}, "test split"),
+        ({"data_sha256": "cd" * 32}, "another data list"),
+        ({"subject": {"sha256": "00"}}, "another weights file"),
+    ],
+)
+def test_results_of_something_else_are_refused(sources, tmp_path, change, message):
+    wrong = CardSources(**{**sources.__dict__, "results": {**sources.results, **change}})
+    with pytest.raises(BadInput, match=message):
+        write_card(tmp_path, wrong)
+    assert list(tmp_path.iterdir()) == []
