@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from rep3d.inference.checks import estimate_bytes
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "memory.py"
