@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. Everything is installed into .venv from constraints.txt.
 #
 #   make demo                                   segment a generated abdominal CT, open demo-output/index.html
-#   make demo SCAN=scan.nii.gz TASK=openkbp     the same on a scan of your own
+#   make demo SCAN=scan.nii.gz TASK=openkbp     the same on a scan of your own (TRUTH=labels.nii.gz adds Dice)
 #   make test                                   all tests (REP3D_DATA=folder adds those on real scans)
 #   make lint                                   ruff
 #   make bench                                  timings of the operator and memory of inference, to benchmarks/results
@@ -19,6 +19,7 @@ STAMP := $(VENV)/.installed
 SCAN ?=
 TASK ?=
 WEIGHTS ?=
+TRUTH ?=
 OUT ?= demo-output
 PYTEST_ARGS ?=
 
@@ -39,7 +40,7 @@ $(STAMP): constraints.txt backend/pyproject.toml
 	@echo "Set up. The command line is $(BIN)/rep3d."
 
 demo: $(STAMP)
-	$(BIN)/rep3d demo --output "$(OUT)" $(if $(SCAN),--scan "$(SCAN)") $(if $(TASK),--task "$(TASK)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")
+	$(BIN)/rep3d demo --output "$(OUT)" $(if $(SCAN),--scan "$(SCAN)") $(if $(TASK),--task "$(TASK)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(TRUTH),--truth "$(TRUTH)")
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
