@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from rep3d.demo import run
-from rep3d.fuse import fuse_network, mask_tensors
+from rep3d.fuse import fuse_network, side_tensors
 from rep3d.networks import create_network
 from rep3d.tasks import load_task
 from rep3d.weights import WeightsMeta, save_weights
@@ -39,7 +39,7 @@ def write_weights(path: Path, key: str, spacing=None, reparam="lrbm") -> Path:
         rep3d_version="0.1.0",
         licence="Apache-2.0",
     )
-    save_weights(path, {**fused.state_dict(), **mask_tensors(net)}, meta)
+    save_weights(path, {**fused.state_dict(), **side_tensors(net)}, meta)
     return path
 
 
