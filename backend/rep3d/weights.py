@@ -103,7 +103,7 @@ class Weights:
     def build_network(self) -> nn.Module:
         """The deployed network with these weights, in evaluation mode, on the CPU, in float32."""
         network = _empty_network(self.meta, str(self.path))
-        state = {name: t for name, t in self.tensors.items() if not name.startswith("aux.")}
+        state = {name: t.float() for name, t in self.tensors.items() if not name.startswith("aux.")}
         network.load_state_dict(state, assign=True)
         return network.eval().requires_grad_(False)
 
@@ -135,9 +135,13 @@ def load_weights(path: str | Path) -> Weights:
     path = Path(path)
     if not path.is_file():
         raise WeightsMissing(f"there is no weights file {path}", "`rep3d models` lists the weights that are installed.")
-    with open(path, "rb") as stream:
-        start = stream.read(16)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    try:
+        with open(path, "rb") as stream:
+            start = stream.read(9)
+    except OSError as error:
+        raise WeightsInvalid(f"{path} cannot be read: {error.strerror}", "Check its permissions.") from error
+    # Safetensors: the header's length in 8 bytes, which may begin like a pickle or a zip archive, then "{".
+    if start[8:] != b"{" and start.startswith((b"PK", b"\x80")):
         raise WeightsInvalid(
             f"{path} is a pickled PyTorch file, which could run code when loaded",
             "Turn your own checkpoint into weights with `rep3d fuse`, foreign ones with `rep3d import`.",
@@ -220,5 +224,8 @@ def _check_fit(tensors: dict[str, torch.Tensor], meta: WeightsMeta, source: str)
             f"(needs {expected.get(first)}, has {found.get(first)})",
             _DAMAGED,
         )
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise WeightsInvalid(f"{source}: {name} holds {tensor.dtype}, no floating-point numbers", _DAMAGED)
     if meta.network["args"].get("out_channels") != meta.task.num_classes:
         raise WeightsInvalid(f"{source}: the network's classes are not those of task {meta.task.key!r}", _DAMAGED)

@@ -169,3 +169,44 @@ def test_a_full_disk_leaves_the_old_file(weights_file, tmp_path, monkeypatch):
     monkeypatch.undo()
     assert target.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+@pytest.mark.parametrize("start", [b"\x80", b"PK"])
+def test_a_header_whose_length_looks_like_a_pickle_is_read(weights_file, tmp_path, start):
+    """A safetensors file starts with its header's length: one file in 32 begins with the byte that starts a pickle."""
+    loaded = load_weights(weights_file)
+    target = tmp_path / "w.safetensors"
+
+    def write(note):
+        training = {**loaded.meta.training, "note": note}
+        save_weights(target, loaded.tensors, dataclasses.replace(loaded.meta, training=training))
+        return int.from_bytes(target.read_bytes()[:8], "little")
+
+    modulus, wanted = 256 ** len(start), int.from_bytes(start, "little")
+    missing = (wanted - write("")) % modulus
+    while write("x" * missing) % modulus != wanted:  # the header is padded to 8 bytes
+        missing += 1
+    assert target.read_bytes().startswith(start)
+    assert load_weights(target).meta.training["note"] == "x" * missing
+
+
+def test_half_precision_tensors_are_brought_to_float32_and_integers_refused(weights_file, tmp_path):
+    half = tmp_path / "half.safetensors"
+    name = "decoder.out.conv.conv.bias"
+    _rewrite(weights_file, half, lambda t, m: ({**t, name: t[name].half()}, m))
+    assert {t.dtype for t in load_weights(half).build_network().state_dict().values()} == {torch.float32}
+    whole = tmp_path / "whole.safetensors"
+    _rewrite(weights_file, whole, lambda t, m: ({**t, name: t[name].int()}, m))
+    with pytest.raises(WeightsInvalid, match=r"whole\.safetensors.*int32"):
+        load_weights(whole)
+
+
+def test_a_file_that_cannot_be_opened_is_named(weights_file, monkeypatch):
+    import rep3d.weights as module
+
+    def locked(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module, "open", locked, raising=False)
+    with pytest.raises(WeightsInvalid, match=r"msd-hippocampus\.safetensors.*Permission denied"):
+        load_weights(weights_file)
