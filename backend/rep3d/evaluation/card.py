@@ -120,7 +120,8 @@ def card_text(sources: CardSources) -> str:
         sources.command,
         "```",
         "",
-        f"{sources.machine} {training['steps']} steps; best validation Dice {training['best']['dice']:.3f}. "
+        f"{sources.machine} These are the weights of step {training['steps']}, the best on the validation cases "
+        f"(Dice {training['best']['dice']:.3f}). "
         f"Fused and training-form logits agree to {training['fusion_error']:.1e} relative.",
         "",
     ]
