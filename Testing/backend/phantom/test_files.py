@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from rep3d.cli import app
 from rep3d.errors import BadInput, OutputFailed
 from rep3d.phantom import ScanOptions, generate
-from rep3d.phantom.files import labels_path, write_cases, write_phantom
+from rep3d.phantom.files import labels_path, write_array, write_cases, write_phantom
 from typer.testing import CliRunner
 
 SMALL = ScanOptions(shape=(24, 20, 28), oblique=9.0, orientation="LIP")
@@ -60,6 +62,25 @@ def test_interrupted_case_leaves_nothing_under_its_name(tmp_path: Path, monkeypa
     with pytest.raises(OutputFailed, match="No space left"):
         write_cases(tmp_path, range(1), SMALL)
     assert not list(tmp_path.rglob("*.nii.gz"))
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.nrrd", "a.mha"])
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on file sizes")
+def test_disk_full(tmp_path: Path, name: str) -> None:
+    """A file size limit stands in for a full disk: half a scan must not get the name of a whole one."""
+    import resource
+
+    array = np.random.default_rng(0).integers(-900, 900, (30, 31, 32)).astype(np.int16)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        with pytest.raises(OutputFailed, match=name):
+            write_array(array, np.eye(4), tmp_path / "folder" / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list((tmp_path / "folder").iterdir()) == []
 
 
 def test_command_writes_scan_and_truth(tmp_path: Path) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from rep3d.data.nifti_header import check_nifti, read_nifti_header
+from rep3d.data.volume import Geometry, to_sitk
 from rep3d.errors import BadInput, OutputFailed
+from rep3d.files import atomic_path, write_text
 from rep3d.phantom.generator import PHANTOM_VERSION, Phantom, generate
 from rep3d.phantom.options import ScanOptions
 
@@ -34,28 +35,21 @@ def labels_path(path: Path) -> Path:
 
 
 def write_array(array: np.ndarray, affine: np.ndarray, path: Path) -> None:
-    """Write [X, Y, Z] with its RAS affine, to a temporary name first. Raises OutputFailed."""
+    """Write [X, Y, Z] with its RAS affine, atomically. Raises OutputFailed, also when the disk is full."""
     import SimpleITK as sitk
 
-    image = sitk.GetImageFromArray(array.transpose(2, 1, 0))
-    lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, :]
-    spacing = np.linalg.norm(lps[:, :3], axis=0)
-    image.SetSpacing(spacing.tolist())
-    image.SetOrigin(lps[:, 3].tolist())
-    image.SetDirection((lps[:, :3] / spacing).ravel().tolist())
-    stem, suffix = split_suffix(path)
-    temporary = path.with_name(f".{stem}.{os.getpid()}.partial{suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        raise OutputFailed(
-            f"{path}: cannot be written ({_short(error)})", hint="Check the folder and the disk."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    _, suffix = split_suffix(path)
+    image = to_sitk(array, Geometry.from_affine(affine, array.shape))
+    with atomic_path(path) as temporary:
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=suffix.lower() != ".nii")
+            header = read_nifti_header(temporary)
+            if header is not None:  # the NIfTI writer says nothing of a full disk; what it wrote is read through
+                check_nifti(temporary, header)
+        except (RuntimeError, BadInput) as error:
+            raise OutputFailed(
+                f"{path}: cannot be written ({_short(error)})", hint="Check the folder, its permissions and free space."
+            ) from error
 
 
 def write_phantom(phantom: Phantom, image_path: Path, label_path: Path) -> None:
@@ -108,13 +102,7 @@ def _check_record(folder: Path, options: ScanOptions) -> None:
                 hint="Repeat the command with those options, or choose another -o.",
             )
         return
-    temporary = folder / f".{record.name}.{os.getpid()}.partial"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, record)
-    except OSError as error:
-        raise OutputFailed(f"{record}: cannot be written ({error})", hint="Check the folder and the disk.") from error
+    write_text(record, text)
 
 
 def _short(error: BaseException) -> str:
