@@ -101,6 +101,30 @@ def test_truncated(tmp_path, name, share):
         read_volume(path)
 
 
+@pytest.mark.parametrize("suffix", [".hdr", ".img"])
+def test_pair_of_header_and_image(tmp_path, oblique_image, voxels, suffix):
+    """Either file may be given; the same checks hold as for a single file."""
+    sitk.WriteImage(oblique_image, str(tmp_path / "a.hdr"))
+    path = tmp_path / f"a{suffix}"
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.array, voxels)
+    assert volume.nifti is not None and volume.nifti.qform_code > 0
+    data = (tmp_path / "a.img").read_bytes()
+    (tmp_path / "a.img").write_bytes(data[: len(data) // 2])
+    refused(path, "truncated")
+
+
+def test_pair_without_its_image_and_analyze(tmp_path, oblique_image):
+    path = tmp_path / "a.hdr"
+    sitk.WriteImage(oblique_image, str(path))
+    header = bytearray(path.read_bytes())
+    header[344:348] = bytes(4)
+    (tmp_path / "b.hdr").write_bytes(header)
+    (tmp_path / "a.img").replace(tmp_path / "b.img")
+    refused(path, ".img file")
+    refused(tmp_path / "b.hdr", "Analyze", "which side is left")
+
+
 def test_damaged_gzip(tmp_path, oblique_image):
     path = tmp_path / "a.nii.gz"
     sitk.WriteImage(oblique_image, str(path))
@@ -145,6 +169,14 @@ def test_constant_and_not_finite(tmp_path):
         volume = read_volume(path)
         assert volume.array[1, 2, 3] == low and volume.array[4, 5, 6] == low, suffix
         assert np.isfinite(volume.array).all() and "2 voxels" in volume.warnings[0]
+
+
+def test_background_of_nan(tmp_path):
+    """More than one block of voxels, most of them NaN: exactly these are replaced."""
+    array = np.random.default_rng(4).random((130, 101, 99), np.float32) + 5
+    array[array < 5.8] = np.nan
+    volume = read_volume(save(tmp_path / "a.nii", array))
+    np.testing.assert_array_equal(volume.array, np.where(np.isnan(array), np.nanmin(array), array))
 
 
 @pytest.mark.parametrize("value", [0.0, -2.0, float("nan"), float("inf")])

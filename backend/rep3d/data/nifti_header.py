@@ -20,8 +20,8 @@ from rep3d.errors import BadInput
 
 SHEAR_TOLERANCE = 1e-3  # cosine between two axes; float32 headers of orthogonal grids stay below 1e-5
 SPACING_TOLERANCE = 0.01  # relative difference of the two voxel sizes that a header holds
-BLOCK_BYTES = 1 << 22  # a multiple of every voxel size, so that blocks hold whole voxels
-_NONE = np.empty(0, np.int64)
+BLOCK_BYTES = 1 << 22  # a multiple of 8 voxels of every size
+_NONE = np.empty(0, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class NiftiHeader:
     units: int
     datatype: int
     order: str  # "<" little-endian or ">" big-endian
+    data_file: Path | None = None  # where the voxels are, for a pair of .hdr and .img
     not_finite: np.ndarray = field(default_factory=lambda: _NONE, compare=False, repr=False)  # see check_nifti
 
     @property
@@ -74,9 +75,16 @@ def _open(path: Path):
 
 
 def read_nifti_header(path: Path) -> NiftiHeader | None:
-    """The header of ``path``, or None if it is no single-file NIfTI-1; a NIfTI-2 file is refused."""
+    """The header of ``path`` (one file, or either file of a pair .hdr and .img), None if it is no NIfTI-1.
+
+    Raises:
+        BadInput: NIfTI-2, a pair without its other file, or Analyze 7.5, whose header does not tell left from right.
+    """
+    header_file = path
+    if path.name.lower().endswith((".img", ".img.gz")):
+        header_file = _partner(path, ".hdr") or path
     try:
-        with _open(path) as file:
+        with _open(header_file) as file:
             raw = file.read(544)
     except (OSError, EOFError, zlib.error):
         return None
@@ -84,30 +92,54 @@ def read_nifti_header(path: Path) -> NiftiHeader | None:
         return None
     for order in "<>":
         (kind,) = struct.unpack_from(order + "i", raw, 0)
-        if kind == 348 and raw[344:347] == b"n+1":
-            dim = struct.unpack_from(order + "8h", raw, 40)
-            return NiftiHeader(
-                tuple(dim[1 : 1 + max(0, min(dim[0], 7))]),
-                struct.unpack_from(order + "8f", raw, 76),
-                struct.unpack_from(order + "h", raw, 72)[0],
-                int(struct.unpack_from(order + "f", raw, 108)[0]),
-                *struct.unpack_from(order + "2h", raw, 252),
-                struct.unpack_from(order + "3f", raw, 256),
-                struct.unpack_from(order + "3f", raw, 268),
-                struct.unpack_from(order + "12f", raw, 280),
-                raw[123],
-                struct.unpack_from(order + "h", raw, 70)[0],
-                order,
-            )
-        if kind == 540 and raw[4:7] == b"n+2":
+        if kind == 540 and raw[4:6] == b"n+":
             raise BadInput(f"{path}: a NIfTI-2 file, which SimpleITK cannot read.", "Convert it to NIfTI-1 (.nii.gz).")
+        if kind != 348:
+            continue
+        if raw[344:347] == b"n+1":
+            return _parse(raw, order, None)
+        if header_file.name.lower().endswith((".hdr", ".hdr.gz")):
+            if raw[344:347] != b"ni1":
+                raise BadInput(
+                    f"{path}: an Analyze 7.5 file, which does not say which side is left.",
+                    "Convert it to NIfTI (.nii.gz) with a program that knows how it was made.",
+                )
+            data_file = _partner(header_file, ".img")
+            if data_file is None:
+                raise BadInput(f"{path}: the .img file with the voxels is missing.", "Keep both files in one folder.")
+            return _parse(raw, order, data_file)
     return None
+
+
+def _partner(path: Path, suffix: str) -> Path | None:
+    """The other file of a pair: the same name with ``suffix``, compressed or not, or None."""
+    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    candidates = [path.with_name(name[:-4] + end) for end in (suffix, suffix + ".gz", suffix.upper())]
+    return next((c for c in candidates if c.is_file()), None)
+
+
+def _parse(raw: bytes, order: str, data_file: Path | None) -> NiftiHeader:
+    dim = struct.unpack_from(order + "8h", raw, 40)
+    return NiftiHeader(
+        tuple(dim[1 : 1 + max(0, min(dim[0], 7))]),
+        struct.unpack_from(order + "8f", raw, 76),
+        struct.unpack_from(order + "h", raw, 72)[0],
+        int(struct.unpack_from(order + "f", raw, 108)[0]),
+        *struct.unpack_from(order + "2h", raw, 252),
+        struct.unpack_from(order + "3f", raw, 256),
+        struct.unpack_from(order + "3f", raw, 268),
+        struct.unpack_from(order + "12f", raw, 280),
+        raw[123],
+        struct.unpack_from(order + "h", raw, 70)[0],
+        order,
+        data_file,
+    )
 
 
 def check_nifti(path: Path, header: NiftiHeader) -> tuple[NiftiHeader, list[str]]:
     """Refuse what cannot be segmented on its own grid; return warnings about what can.
 
-    The header comes back with the positions of the voxels that are not finite.
+    The header comes back with a mask of the voxels that are not finite.
 
     Raises:
         BadInput: truncated or damaged data, zero, negative or non-finite voxel size, sheared axes.
@@ -155,18 +187,20 @@ def _mm(values: np.ndarray) -> str:
 def _check_data(path: Path, header: NiftiHeader) -> np.ndarray:
     """Read the file through once, without keeping it: length and, for .gz, the checksum.
 
-    Returns flat indices (x fastest) of the voxels that are NaN or infinite.
+    Returns a mask of the voxels that are NaN or infinite, eight to a byte (x fastest), or nothing if there are none:
+    positions would take more memory than the image where the background is NaN.
     """
     dtype = np.dtype({16: "f4", 64: "f8"}.get(header.datatype, "u1")).newbyteorder(header.order)
-    got, found = 0, []
+    got, found, any_found = 0, [], False
     try:
-        with _open(path) as file:
+        with _open(header.data_file or path) as file:
             skipped = len(file.read(header.data_offset))
             while block := file.read(BLOCK_BYTES):
                 if dtype.kind == "f" and got < header.data_bytes:
                     usable = min(len(block), header.data_bytes - got) // dtype.itemsize
-                    values = np.frombuffer(block, dtype, usable)
-                    found.append(np.flatnonzero(~np.isfinite(values)) + got // dtype.itemsize)
+                    bad = ~np.isfinite(np.frombuffer(block, dtype, usable))
+                    any_found = any_found or bool(bad.any())
+                    found.append(np.packbits(bad))  # whole bytes: blocks hold a multiple of 8 voxels
                 got += len(block)
     except (EOFError, OSError, zlib.error) as error:
         raise BadInput(f"{path}: the file is truncated or damaged ({error}).", "Copy or export it again.") from error
@@ -175,4 +209,4 @@ def _check_data(path: Path, header: NiftiHeader) -> np.ndarray:
             f"{path}: the file is truncated: {got} bytes of voxels where its header announces {header.data_bytes}.",
             "Copy or export it again.",
         )
-    return np.concatenate(found) if found else _NONE
+    return np.concatenate(found) if any_found else _NONE

@@ -207,7 +207,7 @@ def _finite(array: np.ndarray, path: str | Path, nifti: NiftiHeader | None) -> t
         return array, []
     bad = ~np.isfinite(array)
     if nifti is not None and len(nifti.not_finite):  # the reader has made them 0 by now
-        bad[np.unravel_index(nifti.not_finite, array.shape, order="F")] = True
+        bad |= np.unpackbits(nifti.not_finite, count=array.size).view(bool).reshape(array.shape, order="F")
     count = int(bad.sum())
     if count == 0:
         return array, []
