@@ -154,8 +154,9 @@ def test_names():
 
 def test_plans_that_cannot_work(tmp_path, scan, save_scan):
     one, two = save_scan(tmp_path / "a" / "s.nii.gz", scan), save_scan(tmp_path / "b" / "s.mha", scan)
+    same = save_scan(tmp_path / "a" / "s.mha", scan)
     with pytest.raises(BadInput, match="both be written"):
-        plan([one, two], tmp_path / "out", None)
+        plan([one, same], tmp_path / "out", None)
     with pytest.raises(BadInput, match="one file"):
         plan([one, two], tmp_path / "x.nii.gz", None)
     with pytest.raises(BadInput, match="contradicts"):
@@ -167,6 +168,54 @@ def test_plans_that_cannot_work(tmp_path, scan, save_scan):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match="no scan in this folder"):
         plan([tmp_path / "empty"], tmp_path / "out", None)
+
+
+def test_scans_of_the_same_name_are_told_apart_by_their_folders(tmp_path, scan, save_scan):
+    def names(*scans):
+        return [job.files.labels.name for job in plan([tmp_path / s for s in scans], tmp_path / "out", None)]
+
+    for folder in ("a/1", "b/1", "b/2"):
+        save_scan(tmp_path / folder / "ct.nii.gz", scan)
+    save_scan(tmp_path / "a" / "1" / "other.nii.gz", scan)
+    assert names("b/1/ct.nii.gz") == ["ct_seg.nii.gz"]
+    assert names("b/1/ct.nii.gz", "b/2/ct.nii.gz") == ["1_ct_seg.nii.gz", "2_ct_seg.nii.gz"]
+    assert names("a/1", "b/1", "b/2") == [
+        "a_1_ct_seg.nii.gz",
+        "other_seg.nii.gz",
+        "b_1_ct_seg.nii.gz",
+        "2_ct_seg.nii.gz",
+    ]
+    assert names("b/1/ct.nii.gz", "b/2/../1/ct.nii.gz") == ["ct_seg.nii.gz"], "one scan given twice is one scan"
+
+
+def test_the_result_of_another_scan_is_never_taken_for_this_ones(tmp_path, scan, save_scan, segmenter):
+    """Two patients, one file name, one output folder, two runs."""
+    one, two = (save_scan(tmp_path / patient / "ct.nii.gz", scan) for patient in "ab")
+    out = tmp_path / "out"
+    assert [o.status for o in run_jobs(plan([one], out, None), segmenter)] == ["done"]
+    (outcome,) = run_jobs(plan([two], out, None), segmenter)
+    assert outcome.status == "failed" and "another scan" in str(outcome.error) and str(one) in str(outcome.error)
+    assert [o.status for o in run_jobs(plan([one], out, None), segmenter)] == ["skipped"]
+    assert [o.status for o in run_jobs(plan([two], out, None), segmenter, overwrite=True)] == ["done"]
+    assert [o.status for o in run_jobs(plan([two], out, None), segmenter)] == ["skipped"]
+
+
+def test_the_result_of_another_series_is_never_taken_for_this_ones(tmp_path, scan, write_series, segmenter):
+    array = scan.array.astype(np.int16)
+    first = write_series(tmp_path / "study", array, prefix="a")
+    second = write_series(tmp_path / "study", array[:20], prefix="b")
+    jobs = plan([tmp_path / "study"], tmp_path / "out", None)
+    assert run_jobs(jobs, segmenter, series_uid=first)[0].status == "done"
+    assert run_jobs(jobs, segmenter, series_uid=first)[0].status == "skipped"
+    assert "another series" in str(run_jobs(jobs, segmenter, series_uid=second)[0].error)
+
+
+def test_dicom_results_and_indexes_do_not_make_a_folder_a_series(tmp_path, scan, write_series):
+    write_series(tmp_path / "disc" / "patient", scan.array.astype(np.int16))
+    slice_file = next((tmp_path / "disc" / "patient").iterdir())
+    for name in ("DICOMDIR", "patient_seg.dcm"):
+        (tmp_path / "disc" / name).write_bytes(slice_file.read_bytes())
+    assert find_scans([tmp_path / "disc"]) == [tmp_path / "disc" / "patient"]
 
 
 def test_results_beside_the_scans_are_no_scans(tmp_path, scan, save_scan, segmenter):

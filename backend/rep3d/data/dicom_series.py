@@ -57,9 +57,13 @@ def list_series(folder: Path) -> list[DicomSeries]:
 
 
 def has_dicom(folder: Path) -> bool:
-    """Whether at least one file directly in ``folder`` starts like a DICOM file."""
+    """Whether at least one file directly in ``folder`` starts like a DICOM file.
+
+    An index of other folders (DICOMDIR) and DICOM results of earlier runs (``*_seg.dcm``) do not count.
+    """
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-        if entry.is_file():
+        name = entry.name.lower()
+        if entry.is_file() and name != "dicomdir" and not name.endswith("_seg.dcm"):
             with open(entry.path, "rb") as file:
                 if file.read(132)[128:] == b"DICM":
                     return True

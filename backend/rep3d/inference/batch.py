@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,8 +67,7 @@ def find_scans(inputs: list[Path]) -> list[Path]:
                 "It should hold image files, DICOM files, or folders of DICOM files.",
             )
         scans += found
-    unique = list(dict.fromkeys(scans))
-    return unique
+    return list({scan.resolve(): scan for scan in reversed(scans)}.values())[::-1]  # each once, in the order given
 
 
 def _is_image(path: Path) -> bool:
@@ -82,6 +83,23 @@ def stem_of(path: Path) -> str:
         return path.resolve().name
     suffix = next((s for s in sorted(IMAGE_SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s)), "")
     return path.name[: len(path.name) - len(suffix)] if suffix else path.stem
+
+
+def result_names(scans: list[Path]) -> list[str]:
+    """A name for the result of each scan: its own, with those of as many parent folders as tell it from the others.
+
+    ``a/ct.nii.gz`` and ``b/ct.nii.gz`` become ``a_ct`` and ``b_ct``. Names that are the same all the way up stay so.
+    """
+    parents = [[part for part in scan.resolve().parent.parts if part.strip("/\\")][::-1] for scan in scans]
+    names = [stem_of(scan) for scan in scans]
+    for depth in range(max(map(len, parents), default=0)):
+        count = Counter(name.casefold() for name in names)
+        clashing = [i for i, name in enumerate(names) if count[name.casefold()] > 1 and depth < len(parents[i])]
+        if len({scans[i].resolve().parent for i in clashing}) < 2:
+            break
+        for i in clashing:
+            names[i] = f"{parents[i][depth]}_{names[i]}"
+    return names
 
 
 def plan(inputs: list[Path], out: Path, fmt: str | None) -> list[Job]:
@@ -102,7 +120,8 @@ def plan(inputs: list[Path], out: Path, fmt: str | None) -> list[Job]:
         fmt = fmt or "nii.gz"
         if out.is_file():
             raise BadInput(f"-o {out} is a file whose name ends with none of: " + ", ".join(FORMATS) + ".")
-        jobs = [Job(s, OutputFiles.beside(out / f"{stem_of(s)}_seg.{fmt}", fmt)) for s in scans]
+        names = result_names(scans)
+        jobs = [Job(s, OutputFiles.beside(out / f"{n}_seg.{fmt}", fmt)) for s, n in zip(scans, names)]
     taken: dict[str, Path] = {}
     for job in jobs:
         other = taken.setdefault(str(job.files.labels).casefold(), job.source)
@@ -126,7 +145,7 @@ def run_jobs(
 ) -> list[Outcome]:
     """Work through ``jobs``. A scan that fails is recorded and the rest go on; Cancelled ends the batch.
 
-    A whole result that exists already is left as it is unless ``overwrite``.
+    A whole result that exists already is left as it is unless ``overwrite``; one of another scan is an error.
     """
     for folder in {job.files.labels.parent for job in jobs}:
         check_writable(folder)
@@ -143,10 +162,12 @@ def run_jobs(
 
 def _run(job: Job, segment: Segment, overwrite: bool, series_uid: str | None) -> Outcome:
     start = time.perf_counter()
-    if job.files.complete() and not overwrite:
-        return Outcome(job)
     try:
+        if job.files.complete() and not overwrite:
+            check_origin(job, series_uid)
+            return Outcome(job)
         volume = read_volume(job.source, series_uid=series_uid)
+        volume = replace(volume, path=Path(os.path.abspath(job.source)))  # recorded: a result knows its scan
         if job.files.format == "dcm":
             require_dicom(volume)
         read = time.perf_counter() - start
@@ -165,3 +186,21 @@ def _run(job: Job, segment: Segment, overwrite: bool, series_uid: str | None) ->
         )
         return Outcome(job, error=unexpected, seconds=time.perf_counter() - start)
     return Outcome(job, result, seconds=time.perf_counter() - start)
+
+
+def check_origin(job: Job, series_uid: str | None) -> None:
+    """Refuse to take the result of another scan, which happens to have the same name, for that of this one.
+
+    Raises:
+        BadInput: the result's JSON names another scan or series, or cannot be read.
+    """
+    hint = "Choose another folder with -o, or redo it with --overwrite."
+    try:
+        origin = json.loads(job.files.json.read_text(encoding="utf-8"))["input"]
+        path, uid = Path(origin["path"]), origin["series_uid"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{job.files.json}: does not say which scan it was made from.", hint) from error
+    if path.resolve() != job.source.resolve():
+        raise BadInput(f"{job.files.labels} is the result of another scan, {path}, not of {job.source}.", hint)
+    if series_uid is not None and uid is not None and uid != series_uid:
+        raise BadInput(f"{job.files.labels} is the result of another series, {uid}.", hint)
