@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from rep3d.ops import choice, choice_store, depthwise_conv3d
+from rep3d.ops import adopt_algorithm_choices, algorithm_choices, choice, choice_store, depthwise_conv3d
 
 
 @pytest.fixture
@@ -42,6 +42,31 @@ def test_measured_once_and_kept_for_the_next_process(case):
     choice.store.forget()  # as a new process would start
     depthwise_conv3d(x, weight)
     assert counts == []
+
+
+def test_who_stored_first_is_right(case):
+    """Two processes measure one situation at the same time: both must end with one choice, also when started again."""
+    x, weight, _ = case
+    depthwise_conv3d(x, weight)
+    ((key, entry),) = stored().items()
+    other = next(name for name in choice.CANDIDATES if name != entry["algorithm"])
+    late = choice_store.ChoiceStore(choice.CANDIDATES)
+    late._follow_path()
+    late._choices = {}  # it looked before the first had stored
+    assert late.put(key, other, {other: 1.0}) == late.get(key) == entry["algorithm"]
+    assert stored() == {key: entry}
+
+
+def test_choices_carried_over_win_over_the_file(case):
+    x, weight, counts = case
+    depthwise_conv3d(x, weight)
+    ((key, name),) = choice.store.used().items()
+    other = next(n for n in choice.CANDIDATES if n != name)
+    choice.store.forget()
+    adopt_algorithm_choices({key: other, "elsewhere": "rm -rf"})
+    counts.clear()
+    depthwise_conv3d(x, weight)
+    assert algorithm_choices() == {key: other} and counts == []
 
 
 def test_situations_are_told_apart(case):

@@ -47,6 +47,7 @@ def test_a_training_weight_is_not_kept(x, weight):
         lambda w: w.mul_(2),
         lambda w: w[1, 0, 0, 0, 0].fill_(7),
         lambda w: w.data.mul_(2),  # moves no version counter
+        lambda w: w.data.copy_(w.data.flip(4)),  # nor does this, and the values are the same ones
         lambda w: setattr(w, "data", w.data * 3),
         lambda w: torch.optim.SGD([w], lr=1.0).step(),
         lambda w: w.detach().numpy().fill(0.25),

@@ -1,5 +1,6 @@
 """Operators: the large-kernel depthwise 3D convolution."""
 
+from .choice import adopt_algorithm_choices, algorithm_choices
 from .conv import ALGORITHMS, depthwise_conv3d
 from .spectra import (
     SpectrumCacheReport,
@@ -11,6 +12,8 @@ from .spectra import (
 __all__ = [
     "ALGORITHMS",
     "SpectrumCacheReport",
+    "adopt_algorithm_choices",
+    "algorithm_choices",
     "clear_spectrum_cache",
     "depthwise_conv3d",
     "set_spectrum_cache_limit",

@@ -67,8 +67,17 @@ def resolve(algorithm: str, direction: str, x: Tensor, weight: Tensor, constant_
         times = _measure(_candidates(), multiplications, x, run)
         best = min(times, key=times.__getitem__)
         logger.debug("%s: %s", key, ", ".join(f"{name} {ms:.3f} ms" for name, ms in times.items()))
-        store.put(key, best, times)
-        return best
+        return store.put(key, best, times)
+
+
+def algorithm_choices() -> dict[str, str]:
+    """Situation -> algorithm, of every automatic choice that this process has followed; plain strings."""
+    return store.used()
+
+
+def adopt_algorithm_choices(choices: dict[str, str]) -> None:
+    """Follow the choices of another process, so that results agree with its to the last bit on the same machine."""
+    store.adopt(choices)
 
 
 def direct_multiplications(x: Tensor, weight: Tensor) -> float:

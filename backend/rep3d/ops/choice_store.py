@@ -1,20 +1,23 @@
 """The small JSON file that remembers which algorithm was fastest, so that a situation is measured once per machine.
 
 The file is a convenience: if it is damaged, foreign or cannot be written, a warning says so once and measurements are
-made anew. Writers put a complete file in place with ``os.replace``, after merging what others have stored meanwhile.
+made anew. Writers put a complete file in place, after merging what others have stored meanwhile; who stored first is
+right, so that processes that measure the same situation at the same time end with one choice. Within a process a
+choice, once followed, stays; ``used`` and ``adopt`` carry choices to another process, such as a resumed training.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import tempfile
 import threading
 import warnings
 from pathlib import Path
 
 import platformdirs
+
+from rep3d.errors import OutputFailed
+from rep3d.files import write_text
 
 CACHE_DIR_VARIABLE = "REP3D_CACHE_DIR"
 FILE_NAME = "depthwise_conv3d.json"
@@ -40,30 +43,46 @@ class ChoiceStore:
         """Drop what is in memory; the file is read again at the next look-up."""
         with self._lock:
             self._choices: dict[str, dict] = {}
+            self._used: dict[str, str] = {}
             self._path: Path | None = None
             self._warned: set[str] = set()
 
     def get(self, key: str) -> str | None:
+        """The algorithm to follow in this situation, None if it has not been measured."""
         with self._lock:
             self._follow_path()
-            entry = self._choices.get(key)
-            return None if entry is None else entry["algorithm"]
+            if key not in self._used and key in self._choices:
+                self._used[key] = self._choices[key]["algorithm"]
+            return self._used.get(key)
 
-    def put(self, key: str, algorithm: str, milliseconds: dict[str, float]) -> None:
+    def put(self, key: str, algorithm: str, milliseconds: dict[str, float]) -> str:
+        """Store a measurement; returns the algorithm to follow, another process's if that has stored one meanwhile."""
         with self._lock:
             self._follow_path()
-            self._choices = {**self._read(), **self._choices}
-            self._choices[key] = {
-                "algorithm": algorithm,
-                "milliseconds": {name: round(ms, 4) for name, ms in milliseconds.items()},
-            }
-            self._write()
+            self._choices = {**self._choices, **self._read()}
+            if key not in self._choices:
+                rounded = {name: round(ms, 4) for name, ms in milliseconds.items()}
+                self._choices[key] = {"algorithm": algorithm, "milliseconds": rounded}
+                self._write()
+            return self._used.setdefault(key, self._choices[key]["algorithm"])
+
+    def used(self) -> dict[str, str]:
+        """Situation -> algorithm, of every automatic choice that this process has followed."""
+        with self._lock:
+            return dict(self._used)
+
+    def adopt(self, used: dict[str, str]) -> None:
+        """Follow the choices of another process (its ``used``) in this one, whatever the file says."""
+        with self._lock:
+            self._follow_path()
+            self._used.update({key: name for key, name in used.items() if name in self._known})
 
     def _follow_path(self) -> None:
         path = cache_file()
         if path != self._path:
             self._path = path
             self._choices = self._read()
+            self._used = {}
 
     def _read(self) -> dict[str, dict]:
         assert self._path is not None
@@ -87,18 +106,12 @@ class ChoiceStore:
     def _write(self) -> None:
         assert self._path is not None
         content = {"format": FORMAT, "version": VERSION, "choices": self._choices}
-        temporary = None
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=FILE_NAME, suffix=".tmp", dir=self._path.parent)
-            with open(handle, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1, sort_keys=True)
-            os.replace(temporary, self._path)
-        except OSError as error:
-            if temporary is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-            self._warn("write", f"{self._path} cannot be written ({error}); choices last only for this process.")
+            write_text(self._path, json.dumps(content, indent=1, sort_keys=True))
+        except OutputFailed as error:
+            self._warn(
+                "write", f"{self._path} cannot be written ({error.__cause__}); choices last only for this process."
+            )
 
     def _warn(self, kind: str, message: str) -> None:
         if kind not in self._warned:
