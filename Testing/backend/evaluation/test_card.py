@@ -58,6 +58,32 @@ def sources(tmp_path_factory):
     )
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"settings": {"overlap": 0.25}}, "SegResNet were made with other settings"),
+        ({"split_cases": 3}, "SegResNet are of 1 of 3"),
+    ],
+)
+def test_baselines_evaluated_otherwise_are_refused(sources, tmp_path, change, message):
+    other = {**sources.baselines["SegResNet"], **change}
+    with pytest.raises(BadInput, match=message):
+        write_card(tmp_path, CardSources(**{**sources.__dict__, "baselines": {"SegResNet": other}}))
+
+
+def test_card_of_a_single_case_and_a_baseline_that_tells_its_budget(sources, tmp_path):
+    results, other = copy.deepcopy(sources.results), copy.deepcopy(sources.baselines["SegResNet"])
+    results["summary"]["native"]["sd"] = None
+    other["subject"]["config"] = sources.weights.meta.training["config"]
+    changed = CardSources(**{**sources.__dict__, "results": results, "baselines": {"SegResNet": other}})
+    words = card_text(changed)
+    assert "Standard deviation over cases -" in words
+    assert "The same data; the same steps, crops, augmentation and loss." in words
+    assert "The same data; its settings of training are not recorded." in card_text(sources)
+    other["subject"]["config"] = {**other["subject"]["config"], "steps": 9}
+    assert "The same data; trained with other steps 9 (here None)." in card_text(changed)
+
+
 def test_card_states_the_results(sources, tmp_path):
     text, record = write_card(tmp_path, sources)
     words = text.read_text(encoding="utf-8")
@@ -77,6 +103,7 @@ def test_card_states_the_results(sources, tmp_path):
         ({"split": "val"}, "test split"),
         ({"data_sha256": "cd" * 32}, "another data list"),
         ({"subject": {"sha256": "00"}}, "another weights file"),
+        ({"split_cases": 2}, "1 of 2 test cases"),
     ],
 )
 def test_results_of_something_else_are_refused(sources, tmp_path, change, message):

@@ -37,9 +37,18 @@ class CardSources:
     picture: str = ""
 
 
+#: What a network and the one it is compared with must have in common: data apart, the budget and the recipe.
+BUDGET = ("steps", "batch_size", "crops_per_volume", "patch", "foreground", "augment", "loss", "fold")
+
+
 def check_results(sources: CardSources) -> None:
-    """Raise BadInput unless every result speaks of the test cases of the data that the weights were trained with."""
+    """Raise BadInput unless every result speaks of all test cases of the data that the weights were trained with.
+
+    Baselines must have been evaluated with the same settings.
+    """
     meta = sources.weights.meta
+    if not {"network", "config", "best"} <= meta.training.keys():
+        raise BadInput(f"{sources.weights.path} says nothing of its training", "Cards are for weights of `rep3d fuse`.")
     for name, results in {"the weights": sources.results, **sources.baselines}.items():
         if results.get("split") != "test" or results.get("task") != meta.task.key:
             raise BadInput(f"the results of {name} are not those of {meta.task.key!r} on the test split")
@@ -47,6 +56,14 @@ def check_results(sources: CardSources) -> None:
             raise BadInput(
                 f"the results of {name} come from another data list than the training",
                 "Evaluate with the data folder that the run was trained on.",
+            )
+        done, there = len(results["cases"]), results.get("split_cases", len(results["cases"]))
+        if done < there:
+            raise BadInput(f"the results of {name} are of {done} of {there} test cases", "Evaluate without --limit.")
+        if any(results["settings"].get(key) != sources.results["settings"].get(key) for key in ("overlap", "tta")):
+            raise BadInput(
+                f"the results of {name} were made with other settings than the weights': {results['settings']}",
+                "Evaluate both with the same --overlap and --tta.",
             )
     if sources.results["subject"].get("sha256") != sources.weights.sha256:
         raise BadInput("the results were made with another weights file", "Evaluate the fused file itself.")
@@ -68,15 +85,28 @@ def card_record(sources: CardSources) -> dict[str, Any]:
             "cases": native["cases"],
             "dice": {"mean": native["mean"], **native["per_class"]},
             "sd_over_cases": native["sd"],
-            "lowest_case": native["lowest"],
+            "lowest_case": native.get("lowest"),
             "settings": sources.results["settings"],
             "per_case": {row["id"]: row["dice"]["native"] for row in sources.results["cases"]},
         },
         "baselines": {
-            name: {"subject": other["subject"], "dice": _dice(other)} for name, other in sources.baselines.items()
+            name: {
+                "subject": {key: value for key, value in other["subject"].items() if key != "config"},
+                "training": _compare_budget(other["subject"].get("config"), meta.training["config"]),
+                "dice": _dice(other),
+            }
+            for name, other in sources.baselines.items()
         },
         "known_failures": list(sources.failures),
     }
+
+
+def _compare_budget(config: dict[str, Any] | None, own: dict[str, Any]) -> str:
+    """In words, whether a baseline was trained on the weights' budget; ``config`` is None when it does not say."""
+    if config is None:
+        return "its settings of training are not recorded"
+    other = [f"{key} {config.get(key)} (here {own.get(key)})" for key in BUDGET if config.get(key) != own.get(key)]
+    return "trained with other " + ", ".join(other) if other else "the same steps, crops, augmentation and loss"
 
 
 def _dice(results: dict[str, Any]) -> dict[str, float | None]:
@@ -93,7 +123,7 @@ def card_text(sources: CardSources) -> str:
     rows = [header, "|---|" + "---|" * len(columns)]
     names = {"mean": "**mean**"} | {label.key: label.name for label in task.labels}
     for key in [*(label.key for label in task.labels), "mean"]:
-        values = (f"{v:.3f}" if (v := dice.get(key)) is not None else "-" for dice in columns.values())
+        values = (_figure(dice.get(key)) for dice in columns.values())
         rows.append(f"| {names[key]} | " + " | ".join(values) + " |")
     network = training["network"]
     lines = [
@@ -133,16 +163,20 @@ def card_text(sources: CardSources) -> str:
         "",
         f"{record['test']['cases']} test cases, never trained or tuned on; Dice on each scan's own grid, mean over "
         f"cases, then over structures; overlap {settings['overlap']}, {settings['precision']}, {settings['device']}. "
-        f"Standard deviation over cases {record['test']['sd_over_cases']:.3f}, lowest case "
-        f"{record['test']['lowest_case']:.3f}.",
+        f"Standard deviation over cases {_figure(record['test']['sd_over_cases'])}, lowest case "
+        f"{_figure(record['test']['lowest_case'])}.",
         "",
         *rows,
         "",
     ]
     for name, other in record["baselines"].items():
-        lines += [f"{name}: {json.dumps(other['subject'])}, the same data, steps, crops and settings.", ""]
+        lines += [f"{name}: {json.dumps(other['subject'])}. The same data; {other['training']}.", ""]
     lines += ["## Known failures", "", *(f"- {text}" for text in sources.failures), ""]
     return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _times(values: tuple[float, ...]) -> str:
