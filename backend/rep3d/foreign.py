@@ -59,7 +59,7 @@ def read_foreign(path: str | Path) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for damaged or unsafe archives
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsInvalid(
             f"{path} cannot be read as plain tensors: {reason}", "Only a state_dict is accepted."
         ) from error
@@ -86,8 +86,10 @@ def translate(state: dict[str, torch.Tensor], source: str) -> nn.Module:
         renamed[new] = tensor.float() if tensor.is_floating_point() else tensor
     stem, out = renamed.get("encoder.stem.0.weight"), renamed.get("decoder.out.conv.conv.weight")
     kernel = renamed.get("encoder.stages.0.0.conv.weight")
-    if stem is None or out is None or kernel is None:
+    if any(tensor is None or tensor.ndim != 5 for tensor in (stem, out, kernel)):
         raise WeightsInvalid(f"{source} does not have the tensors of the authors' Rep3D", "Import REP3D.state_dict().")
+    if any(size % 2 == 0 for size in kernel.shape[2:]):
+        raise WeightsInvalid(f"{source} has kernels of even size {tuple(kernel.shape[2:])}", "Kernels here are odd.")
     presets = [name for name, preset in PRESETS.items() if preset["channels"][0] == stem.shape[0]]
     for preset in presets:
         network = create_network(

@@ -103,6 +103,11 @@ def test_wrong_classes_foreign_names_and_code_are_refused(tmp_path, monkeypatch)
     assert isinstance(result.exception, BadInput) and "3 classes" in str(result.exception)
     with pytest.raises(WeightsInvalid, match="authors' Rep3D"):
         translate({"conv.weight": torch.zeros(1)}, "x.pth")
+    even = {**state, "rep3d.stages.0.0.dwconv.weight": torch.zeros(4, 1, 6, 6, 6)}
+    with pytest.raises(WeightsInvalid, match=r"x\.pth has kernels of even size"):
+        translate(even, "x.pth")
+    with pytest.raises(WeightsInvalid, match="authors' Rep3D"):
+        translate({**state, "out.conv.conv.weight": torch.zeros(3)}, "x.pth")
     short = {n: t for n, t in state.items() if "decoder4" not in n}
     with pytest.raises(WeightsInvalid, match="sizes"):
         translate(short, "x.pth")
