@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from rep3d.data.cache import Cache, load_samples
+from rep3d.data.cache import Cache, FileHashes, load_samples
 from rep3d.data.dataset import find_dataset
 from rep3d.errors import BadInput
 from rep3d.tasks import load_task
@@ -23,6 +23,14 @@ def case(tiny_data):
 def same(a, b):
     assert np.array_equal(a.image_XYZ, b.image_XYZ) and np.array_equal(a.label_XYZ, b.label_XYZ)
     assert all(np.array_equal(a.centres[c], b.centres[c]) for c in a.centres)
+
+
+def test_a_file_that_cannot_be_read_is_named_and_a_damaged_table_is_made_anew(tmp_path):
+    (tmp_path / "hashes.json").write_text("[1]", encoding="utf-8")
+    hashes = FileHashes(tmp_path / "hashes.json")
+    with pytest.raises(BadInput, match=r"gone\.nii cannot be read"):
+        hashes.of(tmp_path / "gone.nii")
+    assert len(hashes.of(tmp_path / "hashes.json")) == 64
 
 
 def test_sample_is_on_the_network_grid_in_unit_range_with_centres_on_their_class(case, tmp_path):

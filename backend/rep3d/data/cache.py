@@ -45,18 +45,22 @@ class FileHashes:
         self.path = path
         try:
             with open(path, encoding="utf-8") as f:
-                self._known = json.load(f)
+                known = json.load(f)
         except (OSError, ValueError):  # absent or damaged: only a speed-up, computed again
-            self._known = {}
+            known = {}
+        self._known = known if isinstance(known, dict) else {}
 
     def of(self, file: Path) -> str:
-        """sha256 of ``file``."""
-        stat = file.stat()
-        mark = [stat.st_size, stat.st_mtime_ns]
-        known = self._known.get(str(file.resolve()))
-        if not (isinstance(known, list) and known[:2] == mark):
-            known = [*mark, sha256_file(file)]
-            self._known[str(file.resolve())] = known
+        """sha256 of ``file``. Raises BadInput when it cannot be read."""
+        try:
+            stat = file.stat()
+            mark = [stat.st_size, stat.st_mtime_ns]
+            known = self._known.get(str(file.resolve()))
+            if not (isinstance(known, list) and len(known) == 3 and known[:2] == mark):
+                known = [*mark, sha256_file(file)]
+                self._known[str(file.resolve())] = known
+        except OSError as error:
+            raise BadInput(f"{file} cannot be read: {error.strerror}", "check its permissions") from error
         return known[2]
 
     def save(self) -> None:
