@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from rep3d.inference.checks import estimate_bytes
+from rep3d.data.volume import Volume
+from rep3d.errors import OutOfMemory
+from rep3d.inference.checks import WORKSPACE_VALUES, estimate_bytes, prepare_bytes, window_bytes
+from rep3d.inference.pipeline import segment_volume
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "memory.py"
 SIZE = (200, 200, 160)
@@ -32,10 +36,38 @@ def test_memory_is_independent_of_classes_on_the_native_grid(benchmark):
     assert row["above_model"] < 4 * native + estimate_bytes(SIZE, row["network_grid"], (32, 32, 32), 24)
 
 
-def test_the_estimate_of_a_full_size_ct_keeps_the_bound():
-    """512 x 512 x 600 voxels of 0.78 x 0.78 x 1 mm, 16 classes: below 3 GB above the model, scan included."""
+@pytest.mark.parametrize(
+    ("network_grid", "spacing"), [((266, 266, 300), "0.78 x 0.78 x 1 mm"), ((512, 512, 600), "the network's own")]
+)
+def test_the_estimate_of_a_full_size_ct_keeps_the_bound(network_grid, spacing):
+    """512 x 512 x 600 voxels, 16 classes, window 96: below 3 GB above the model, int16 scan included."""
     size = (512, 512, 600)
-    network_grid = (266, 266, 300)
-    window = 4 * 96**3 * 256  # what the estimate allows for the network's own features
-    need = estimate_bytes(size, network_grid, (96, 96, 96), 16) - window + 4 * float(np.prod(size))
-    assert need < 3e9
+    window = 4 * 96**3 * WORKSPACE_VALUES  # what the estimate allows for the network's own features
+    need = estimate_bytes(size, network_grid, (96, 96, 96), 16) - window + 2 * float(np.prod(size))
+    assert need < 3e9, spacing
+
+
+def test_estimates_by_hand():
+    """Intensities where the grid gets finer, resampling where it gets coarser; padding is counted."""
+    assert prepare_bytes((10, 10, 10), (10, 10, 50)) == 4 * 2.25 * 5000
+    assert prepare_bytes((10, 10, 10), (4, 5, 10)) == 4 * (400 + 200 + 1000)  # two stages, and the piece in float32
+    fits, padded = (window_bytes((n, 32, 32), (16, 16, 16), 3) for n in (16, 8))
+    assert padded - fits == 4 * 16 * 32 * 32
+
+
+def test_cropping_lets_a_volume_pass_that_would_not_fit_whole(monkeypatch, small_task, threshold):
+    """What is compared with the free memory before the first window is the region, not the whole volume."""
+    from dataclasses import replace
+
+    x = np.full((64, 64, 64), -1000.0, np.float32)
+    x[20:40, 20:40, 20:40] = 60
+    volume, task = Volume(x, np.eye(4)), replace(small_task, patch=(32, 32, 32))
+    whole = window_bytes((64, 64, 64), task.patch, 3) + x.size
+    small = window_bytes((36, 36, 36), task.patch, 3) + x.size
+    assert small < whole
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=(small + whole) // 2))
+    assert segment_volume(volume, threshold, task, device="cpu").labelmap.any()
+    x[0, 0, 0] = x[-1, -1, -1] = 60  # nothing can be cropped off
+    with pytest.raises(OutOfMemory, match="64 x 64 x 64"):
+        segment_volume(volume, threshold, task, device="cpu")
+    assert segment_volume(volume, threshold, task, device="cpu", roi=(10, 50, 10, 50, 10, 50)).labelmap.any()

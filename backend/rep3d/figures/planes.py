@@ -104,7 +104,7 @@ def display_range(array: np.ndarray, clip: tuple[float, float] | None) -> tuple[
     """Grey values shown as black and white: the task's window, else the 1 % and 99.7 % of the volume."""
     if clip is not None:
         return float(clip[0]), float(clip[1])
-    sample = array.reshape(-1)[:: max(1, array.size // 1_000_000)]
+    sample = array.ravel(order="K")[:: max(1, array.size // 1_000_000)]
     low, high = (float(v) for v in np.percentile(sample, (1, 99.7)))
     return (low, high) if high > low else (low, low + 1)
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rep3d.data.preprocess import PERCENTILE_SAMPLES
+from rep3d.data.preprocess import CHUNK_VOXELS, PERCENTILE_SAMPLES
 from rep3d.data.volume import Volume
 from rep3d.errors import BadInput, OutOfMemory
+from rep3d.inference.mapping import TILE
 
 if TYPE_CHECKING:
     from rep3d.tasks import Task
@@ -23,7 +24,7 @@ def modality_warnings(volume: Volume, task: Task) -> list[str]:
 
     Only warnings: a crop inside the body or an unusual export can look odd and still be right.
     """
-    values = volume.array.reshape(-1)
+    values = volume.array.ravel(order="K")  # a view of what was read, whose first axis is the fastest
     values = values[:: max(1, values.size // PERCENTILE_SAMPLES)]
     low, high = float(values.min()), float(values.max())
     found = []
@@ -118,16 +119,40 @@ def estimate_bytes(
     patch: tuple[int, int, int],
     num_classes: int,
 ) -> int:
-    """Memory of a run beside the scan itself and the network's weights: an upper estimate, before anything is made.
+    """Memory of a run beside the scan itself and the network's weights, if nothing is cropped off.
 
-    Two float volumes on the network grid, the native labels, a slab of logits with its copy on the way back, and the
-    features of one window.
+    ``native`` and ``network`` are sizes in RAS order. The larger of preparing and segmenting, and the native labels.
     """
-    padded = [max(n, p) for n, p in zip(network, patch)]
+    segmenting = 4 * float(np.prod(network)) + window_bytes(network, patch, num_classes)
+    labels = float(np.prod(native)) * (1 if num_classes <= 256 else 2)
+    return int(max(prepare_bytes(native, network), segmenting) + labels)
+
+
+def prepare_bytes(native: tuple[int, int, int], network: tuple[float, float, float]) -> int:
+    """Peak of resampling and normalising: two neighbouring stages of either, in float32.
+
+    Axes are resampled one after the other, the one that shrinks most first, in pieces that are converted to float32;
+    intensities need a copy and a mask.
+    """
+    voxels, held, peak = float(np.prod(native)), 0.0, 0.0
+    for ratio in sorted(new / old for old, new in zip(native, network)):
+        voxels *= ratio
+        peak, held = max(peak, held + voxels), voxels
+    piece = min(float(np.prod(native)), 2 * CHUNK_VOXELS)
+    return int(4 * max(peak + piece, 2.25 * voxels))
+
+
+def window_bytes(box: tuple[float, float, float], patch: tuple[int, int, int], num_classes: int) -> int:
+    """Memory of segmenting ``box`` voxels of the network grid beside the box itself.
+
+    A slab of logits and the few rows that are kept of the one before, the window's logits, the features of one window,
+    a tile on the way back, and a padded copy of a box that is smaller than a patch.
+    """
+    padded = [max(n, p) for n, p in zip(box, patch)]
     slab = min(patch[a] * padded[(a + 1) % 3] * padded[(a + 2) % 3] for a in range(3))
-    voxels = float(np.prod(network))
-    window = float(np.prod(patch)) * WORKSPACE_VALUES
-    return int(4 * (2.5 * voxels + 1.6 * num_classes * slab + window) + 2 * float(np.prod(native)))
+    copy = float(np.prod(padded)) if padded != list(box) else 0.0
+    window = float(np.prod(patch)) * (WORKSPACE_VALUES + 2 * num_classes)
+    return int(4 * (1.05 * num_classes * slab + window + 3 * num_classes * TILE**3 + copy))
 
 
 def check_memory(need: int, what: str) -> None:

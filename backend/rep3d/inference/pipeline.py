@@ -90,8 +90,9 @@ def segment_volume(
     precision = resolve_precision(precision, torch_device)
     warnings = [*volume.warnings, *checks.modality_warnings(volume, task)]
     network_size = [max(1.0, n * s / m) for n, s, m in zip(*_ras_size(volume), spacing_mm)]
-    need = checks.estimate_bytes(volume.shape, tuple(network_size), patch, task.num_classes)
-    checks.check_memory(need, "Segmenting " + " x ".join(map(str, volume.shape)) + " voxels")
+    what = f"{volume.path or 'The volume'}: segmenting {' x '.join(map(str, volume.shape))} voxels"
+    labels_bytes = int(np.prod(volume.shape)) * (1 if task.num_classes <= 256 else 2)
+    checks.check_memory(checks.prepare_bytes(_ras_size(volume)[0], tuple(network_size)) + labels_bytes, what)
 
     with memory_errors(torch_device):
         run.report(0.0, "preparing")
@@ -105,6 +106,8 @@ def segment_volume(
             network_grid, network_spacing = grid.shape, grid.spacing_mm
             x_CDHW = torch.from_numpy(np.ascontiguousarray(x_XYZ[tuple(slice(*b) for b in box)])).unsqueeze(0)
             del grid, x_XYZ  # the cropped copy is all that is needed from here on
+            need = checks.window_bytes(tuple(x_CDHW.shape[1:]), patch, task.num_classes) + labels_bytes
+            checks.check_memory(need, what)  # before the first window, for what is left after cropping
             maps = _way_back(volume, network_grid, network_spacing, box)
         predict = _predictor(predictor, torch_device, precision, tta, mirror_axes, task)
         dtype = np.uint8 if task.num_classes <= 256 else np.uint16
