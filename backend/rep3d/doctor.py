@@ -23,7 +23,6 @@ EXTRAS = {
     "train": ("lightning-fabric", "tensorboard"),
     "figures": ("matplotlib",),
     "dicom": ("highdicom", "pydicom"),
-    "cpu": ("openvino",),
 }
 OPERATOR_TOLERANCE = 1e-5
 

@@ -46,7 +46,7 @@ def write_dicom_seg(
     from pydicom.uid import generate_uid
 
     require_dicom(volume)
-    sources = [pydicom.dcmread(file) for file in volume.dicom.files]
+    sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in volume.dicom.files]
     numbers = np.zeros(int(labelmap.max(initial=0)) + 1, np.uint8)
     for number, label in enumerate(labels, start=1):
         if label.value < len(numbers):

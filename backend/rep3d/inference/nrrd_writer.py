@@ -36,7 +36,8 @@ def write_seg_nrrd(path: Path, labelmap: np.ndarray, volume: Volume, labels: tup
     extents = _extents(labelmap, max((label.value for label in labels), default=0))
     fields = [
         "Segmentation_ContainedRepresentationNames:=Binary labelmap|",
-        "Segmentation_MasterRepresentation:=Binary labelmap",
+        "Segmentation_MasterRepresentation:=Binary labelmap",  # the name up to Slicer 5.2, and slicerio's
+        "Segmentation_SourceRepresentation:=Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset:=0 0 0",
     ]
     for i, label in enumerate(labels):
