@@ -70,7 +70,9 @@ def test_dicom_stacks_that_are_no_grid(tmp_path, voxels, write_series):
     refused(tmp_path / "twice", "same position")
     uneven = [100 + 2.5 * k + (0.3 if k % 2 else 0) for k in range(8)]
     write_series(tmp_path / "uneven", voxels, positions=[(0, 0, v) for v in uneven])
-    assert "unevenly spaced" in read_volume(tmp_path / "uneven").warnings[0]
+    volume = read_volume(tmp_path / "uneven")
+    assert "unevenly spaced" in volume.warnings[0] and "mean, 2.54 mm" in volume.warnings[0]
+    assert volume.spacing_mm[2] == pytest.approx(17.8 / 7, abs=1e-4), "the spacing that the warning names"
 
 
 def test_single_dicom_slice(tmp_path, voxels, write_series):

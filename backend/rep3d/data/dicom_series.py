@@ -140,6 +140,7 @@ def check_stack(folder: Path, series: DicomSeries) -> list[str]:
         )
     if along.max() - along.min() > 0.05 * usual:
         return [
-            f"The slices are unevenly spaced ({along.min():.3g} to {along.max():.3g} mm); {usual:.3g} mm is assumed."
+            f"The slices are unevenly spaced ({along.min():.3g} to {along.max():.3g} mm); "
+            f"their mean, {along.mean():.3g} mm, is assumed."
         ]
     return []
