@@ -16,7 +16,8 @@ from rep3d.errors import OutputFailed
 def atomic_path(final: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``final`` (same suffixes); moved onto ``final`` on success, removed on failure.
 
-    The suffixes are kept because writers choose the format by them. Raises OutputFailed, naming ``final``, when the
+    The suffixes are kept because writers choose the format by them. The content is on the disk before the name is, so
+    that neither a killed process nor a power cut leaves half a file. Raises OutputFailed, naming ``final``, when the
     folder cannot be made or written, or the disk is full.
     """
     final = Path(final)
@@ -24,6 +25,9 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        if temporary.is_file():
+            with open(temporary, "rb+") as stream:
+                os.fsync(stream.fileno())
         os.replace(temporary, final)
     except OSError as error:
         raise OutputFailed(

@@ -17,7 +17,7 @@ from rep3d.layers import ChannelAffine
 from rep3d.networks import accepted_arguments, create_network
 from rep3d.networks.encoder import KernelSizes, StagedEncoder, stage_kernels
 from rep3d.tasks import Task
-from rep3d.training.checkpoint import load_checkpoint
+from rep3d.training.checkpoint import load_checkpoint, trained_network
 from rep3d.weights import EXPONENT_PREFIX, MASK_PREFIX, WeightsMeta
 
 # Fused and training-form logits may differ by float32 rounding alone.
@@ -107,25 +107,24 @@ def fuse_checkpoint(path: str | Path, *, weights_id: str = "", licence: str = ""
         BadInput: not a checkpoint, or a network without deployed form.
         WeightsInvalid: the fused network does not agree with the checkpoint's to TOLERANCE.
     """
-    checkpoint = load_checkpoint(Path(path))
+    path = Path(path)
+    checkpoint = load_checkpoint(path)
     task = Task.from_dict(checkpoint["task"], str(path))
-    spec = checkpoint["network"]
-    network = create_network(spec["name"], **spec["args"])
-    network.load_state_dict(checkpoint["ema"] or checkpoint["model"])
+    network = trained_network(checkpoint, path)
     patch = tuple(checkpoint["config"]["patch"])
     fused = fuse_network(network, patch)
     error = fusion_error(network, fused, patch)
     if not error <= TOLERANCE:
         raise WeightsInvalid(f"fusing {path} changed the logits by {error:.1e} relative, more than {TOLERANCE:.0e}")
     meta = WeightsMeta(
-        id=weights_id or f"{task.key}-{spec['name']}-step{checkpoint['step']}",
+        id=weights_id or f"{task.key}-{network.spec['name']}-step{checkpoint['step']}",
         task=task,
         network=fused.spec,
         patch=patch,
         spacing_mm=task.spacing_mm,
         intensity=task.intensity,
         training=training_summary(checkpoint, error),
-        data_sha256=checkpoint.get("data_sha256", ""),
+        data_sha256=checkpoint["data_sha256"],
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         rep3d_version=__version__,
         licence=licence or task.dataset["licence"],

@@ -69,7 +69,7 @@ def arm(point: str) -> None:
 
         checkpoint.torch.save = nth(torch.save, number, lambda c, f: "last" in f.name, half)
     elif kind == "replace":
-        checkpoint.os.replace = nth(os.replace, number, lambda a, b: str(b).endswith("last.ckpt"))
+        os.replace = nth(os.replace, number, lambda a, b: str(b).endswith("last.ckpt"))
     elif kind == "best":
         original, state = checkpoint.save_checkpoint, {"best": 0}
 

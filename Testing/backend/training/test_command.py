@@ -46,6 +46,10 @@ def test_baseline_trains_with_the_same_command_in_bf16(tiny_data, tmp_path):
         (["--network", "rep3d-tiny", "--patch", "a,b"], "--patch 'a,b'"),
         (["--network", "rep3d-tiny", "--loss", "l2"], "loss 'l2' is unknown"),
         (["--network", "rep3d-tiny", "--device", "tpu"], "tpu"),
+        (["--network", "rep3d-tiny", "--reparam", "magic"], "'magic'"),
+        (["--network", "segresnet", "--reparam", "fixed"], "--reparam"),
+        (["--network", "rep3d-tiny", "--mirror-axes", "1,5"], "--mirror-axes"),
+        (["--network", "rep3d-tiny", "--mirror-axes", "1,1"], "--mirror-axes"),
     ],
 )
 def test_wrong_options_have_clear_errors(tiny_data, tmp_path, options, message):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
-from rep3d.data.dataset import assign_splits, data_list, find_dataset, stem
+from rep3d.data.dataset import Case, Dataset, assign_splits, data_list, find_dataset, stem
 from rep3d.errors import BadInput
 from rep3d.tasks import load_task
 
@@ -136,3 +137,21 @@ def test_data_list_is_the_same_wherever_the_data_lie(tmp_path):
     assert json.loads(json.dumps(content)) == content and content["sha256"] == digest
     moved = dataclasses.replace(found, cases=(dataclasses.replace(found.cases[0], split="test"), *found.cases[1:]))
     assert data_list(moved, "t", hashes)[1] != digest
+
+
+def test_a_fold_that_does_nothing_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="--fold 1 does not apply"):
+        find_dataset(tmp_path, load_task("msd-hippocampus"), fold=1)
+    (tmp_path / "train").mkdir()
+    with pytest.raises(BadInput, match=r"folders in .* are the split"):
+        find_dataset(tmp_path, load_task("kits"), fold=1)
+
+
+def test_the_same_image_in_two_splits_is_refused(tmp_path):
+    from rep3d.training.run import check_no_leak
+
+    cases = tuple(Case(n, s, Path(f"{n}.nii"), Path(f"{n}_l.nii")) for n, s in zip("abc", ("train", "train", "test")))
+    hashes = {Path(f"{n}.nii"): h for n, h in zip("abc", ("1", "1", "2"))}
+    check_no_leak(Dataset(tmp_path, cases), hashes)
+    with pytest.raises(BadInput, match=r"a\.nii \(train\) and c\.nii \(test\) are the same image"):
+        check_no_leak(Dataset(tmp_path, cases), {**hashes, Path("c.nii"): "1"})

@@ -17,7 +17,7 @@ from rep3d.errors import BadInput, DeviceUnavailable
 from rep3d.networks import create_network
 from rep3d.tasks import load_task
 from rep3d.training import loop
-from rep3d.training.checkpoint import load_checkpoint, save_checkpoint
+from rep3d.training.checkpoint import load_checkpoint, save_checkpoint, trained_network
 from rep3d.training.config import TrainConfig, differences
 from rep3d.training.logs import read_log
 from rep3d.training.loop import Diverged
@@ -361,4 +361,50 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OutputFailed, match="No space left"):
         save_checkpoint(path, {"step": 2})
     monkeypatch.undo()
-    assert load_checkpoint(path)["step"] == 1 and list(tmp_path.iterdir()) == [path]
+    assert torch.load(path, weights_only=True)["step"] == 1 and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path):
+    left = tmp_path / ".0123abcd-partial-last.ckpt"
+    left.write_bytes(b"half")
+    save_checkpoint(tmp_path / "last.ckpt", {"step": 1})
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_checkpoints_that_lack_or_confuse_something_are_named(finished, tmp_path):
+    whole = load_checkpoint(finished[0] / "best.ckpt")
+    path = tmp_path / "odd.ckpt"
+    torch.save({k: v for k, v in whole.items() if k != "task"}, path)
+    with pytest.raises(BadInput, match=r"odd\.ckpt lacks task"):
+        load_checkpoint(path)
+    torch.save({**whole, "version": "one"}, path)
+    with pytest.raises(BadInput, match=r"odd\.ckpt was written by a newer"):
+        load_checkpoint(path)
+    with pytest.raises(BadInput, match=r"odd\.ckpt do not fit"):
+        trained_network({**whole, "ema": {"a": torch.zeros(1)}}, path)
+
+
+def test_a_restart_that_cannot_begin_deletes_nothing(tiny_data, tmp_path):
+    """A mistyped folder or option must not cost the run that lies in --out."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "last.ckpt").write_bytes(b"weeks of work")
+    for data, change in ((tmp_path / "typo", {}), (tiny_data, {"patch": (24, 32, 32)}), (tiny_data, {"device": "mps"})):
+        with pytest.raises((BadInput, DeviceUnavailable)):
+            run_training(config_of(**change), TASK, data, run, restart=True)
+        assert [p.name for p in run.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network_args": {"in_channels": 1, "reparam": "magic"}}, "reparam must be"),
+        ({"network_args": {"in_channels": 1, "kernel_size": 4}}, "odd"),
+        ({"patch": (16, 32, 32)}, "16, 32, 32"),
+        ({"fold": 2}, "--fold 2"),
+    ],
+)
+def test_a_network_that_cannot_train_is_refused_before_the_data_are_read(tiny_data, tmp_path, change, message):
+    with pytest.raises(BadInput, match=message):
+        run_training(config_of(**change), TASK, tiny_data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -20,7 +20,7 @@ def train(
     data: Path = typer.Option(..., "--data", help="Folder with images/ and labels/, or train/, val/ and test/."),
     out: Path = typer.Option(..., "--out", help="Run folder; an unfinished run in it is resumed."),
     network: str = typer.Option("", help="Network name [default: the task's]."),
-    reparam: str = typer.Option("lrbm", help="Re-parameterisation of the large kernels: lrbm, fixed or plain."),
+    reparam: str = typer.Option(None, help="Mask of the large kernels: lrbm, fixed or plain [default: lrbm]."),
     patch: str = typer.Option("", help="Crop size in voxels, e.g. 48,64,48 [default: the task's]."),
     steps: int = typer.Option(60_000, help="Optimiser steps."),
     batch_size: int = typer.Option(2, help="Volumes a step."),
@@ -52,6 +52,7 @@ def train(
 ) -> None:
     """Train a network. Killed at any moment, the same command continues the run and ends with the same weights."""
     from rep3d.data.augment import AugmentConfig
+    from rep3d.errors import BadInput
     from rep3d.networks import accepted_arguments
     from rep3d.tasks import load_task
     from rep3d.training.config import TrainConfig
@@ -61,7 +62,9 @@ def train(
     name = network or chosen.network
     network_args = {"in_channels": 1}
     if "reparam" in accepted_arguments(name):
-        network_args["reparam"] = reparam
+        network_args["reparam"] = reparam or "lrbm"
+    elif reparam:
+        raise BadInput(f"--reparam {reparam} does not apply to {name}", "it has no large kernels; leave the option out")
     strengths = AugmentConfig() if augment else AugmentConfig.off()
     if mirror_axes:
         strengths = AugmentConfig(**{**strengths.__dict__, "mirror_axes": integers(mirror_axes, "--mirror-axes")})

@@ -70,6 +70,8 @@ def find_dataset(folder: Path | str, task: Task, fold: int = 0) -> Dataset:
     if not root.is_dir():
         raise BadInput(f"the data folder {root} does not exist", "give --data the folder that holds images and labels")
     policy = dict(task.split)
+    if fold and policy["kind"] != "folds":
+        raise BadInput(f"--fold {fold} does not apply: task {task.key} has one split", "leave --fold out")
     named = {split: policy[split] if policy["kind"] == "folders" else split for split in SPLITS}
     split_folders = {split: root / name for split, name in named.items() if (root / name).is_dir()}
     image_folders = next((pair for pair in _IMAGE_FOLDERS if (root / pair[0]).is_dir()), None)
@@ -77,6 +79,8 @@ def find_dataset(folder: Path | str, task: Task, fold: int = 0) -> Dataset:
     cases: list[Case] = []
     if split_folders:
         layout = "folders"
+        if fold:
+            raise BadInput(f"--fold {fold} does not apply: the folders in {root} are the split", "leave --fold out")
         for split, path in split_folders.items():
             pairs = _pairs_in(root, path, unpaired)
             cases += [Case(key, split, image, label) for key, (image, label) in pairs.items()]

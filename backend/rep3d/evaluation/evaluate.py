@@ -50,16 +50,19 @@ def from_weights(path: Path) -> Subject:
 
 def from_checkpoint(path: Path) -> Subject:
     """A training checkpoint, with its averaged weights where it has them. Raises BadInput."""
-    from rep3d.networks import create_network
-    from rep3d.training.checkpoint import load_checkpoint
+    from rep3d.training.checkpoint import load_checkpoint, trained_network
 
     checkpoint = load_checkpoint(path)
-    network = create_network(checkpoint["network"]["name"], **checkpoint["network"]["args"])
-    network.load_state_dict(checkpoint["ema"] or checkpoint["model"])
+    network = trained_network(checkpoint, path)
     task = Task.from_dict(checkpoint["task"], str(path))
-    identity = {"checkpoint": path.name, "step": checkpoint["step"], "network": checkpoint["network"]["name"]}
+    identity = {
+        "checkpoint": path.name,
+        "step": checkpoint["step"],
+        "network": checkpoint["network"]["name"],
+        "config": checkpoint["config"],
+    }
     patch = tuple(checkpoint["config"]["patch"])
-    return Subject(network.eval().requires_grad_(False), task, patch, checkpoint["data_sha256"], identity)
+    return Subject(network.requires_grad_(False), task, patch, checkpoint["data_sha256"], identity)
 
 
 def evaluate(
@@ -78,8 +81,9 @@ def evaluate(
     """Segment every case of the split as `rep3d segment` does and compare with its label map.
 
     Returns a JSON-able dict: ``cases`` (Dice by grid and label key, None where neither has the class), ``summary``
-    (mean over cases by class, mean over classes, by grid), settings, and ``same_data``: whether the data list is that
-    of the training, so that the split is known to be the training's own. Raises BadInput for data that do not fit.
+    (mean over cases by class, mean over classes, by grid), settings, ``split_cases`` (how many the split has),
+    and ``same_data``: whether the data list is that of the training, so that the split is known to be the training's
+    own. Raises BadInput for data that do not fit.
     """
     from rep3d.inference.devices import autocast, resolve_device, resolve_precision
     from rep3d.inference.pipeline import segment_volume
@@ -87,7 +91,10 @@ def evaluate(
 
     task = subject.task
     dataset = find_dataset(data, task, fold)
-    chosen = dataset.of(split)[: limit or None]
+    if limit < 0:
+        raise BadInput(f"--limit must not be negative, got {limit}")
+    available = dataset.of(split)
+    chosen = available[: limit or None]
     if not chosen:
         raise BadInput(f"{data} has no case for {split!r}", "choose train, val or test")
     hashes = {path: sha256_file(path) for case in dataset.cases for path in (case.image, case.label)}
@@ -118,6 +125,7 @@ def evaluate(
         "subject": subject.identity,
         "task": task.key,
         "split": split,
+        "split_cases": len(available),
         "data_sha256": digest,
         "same_data": digest == subject.data_sha256,
         "settings": {"overlap": overlap, "tta": tta, "precision": precision, "device": str(torch_device)},

@@ -44,13 +44,16 @@ def create_network(name: str, **args: object) -> nn.Module:
     """Build a network by name; its ``spec`` rebuilds it: ``create_network(spec["name"], **spec["args"])``.
 
     Raises:
-        BadInput: unknown name, or an argument that this network does not take.
+        BadInput: unknown name, or an argument that this network does not take, or not with this value.
     """
     builder = _lookup(name)
     known = accepted_arguments(name)
     unknown = sorted(set(args) - set(known))
     if unknown:
         raise BadInput(f"network {name!r} takes no argument {', '.join(unknown)}", f"It takes {', '.join(known)}.")
-    network = builder(**args)
+    try:
+        network = builder(**args)
+    except ValueError as error:
+        raise BadInput(f"network {name!r} cannot be built: {error}", "Change that argument.") from error
     network.spec = {"name": name, "args": dict(args)}
     return network

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from rep3d.errors import BadInput, OutputFailed
+from rep3d.files import atomic_path
+from rep3d.networks import create_network
 
 FORMAT = "rep3d-checkpoint"
 VERSION = 1
 LAST, BEST = "last.ckpt", "best.ckpt"
+#: What fusing and evaluating read; a resume needs more.
+NEEDED = frozenset({"model", "ema", "step", "best", "config", "network", "task", "data_sha256"})
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` (tensors and plain Python only) to ``path``: temporary file, fsync, os.replace.
+    """Write ``content`` (tensors and plain Python only) to ``path``.
 
     A process killed at any moment leaves the old file or the new one, never half of one. Raises OutputFailed.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    for left_over in path.parent.glob(f".*-partial-{path.name}"):  # of a process that was killed while it wrote
+        with contextlib.suppress(OSError):
+            left_over.unlink()
     try:
-        with open(temporary, "wb") as f:
+        with atomic_path(path) as temporary, open(temporary, "wb") as f:
             torch.save({"format": FORMAT, "version": VERSION, **content}, f)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        temporary.unlink(missing_ok=True)
+    except RuntimeError as error:  # torch reports a full disk so
         raise OutputFailed(f"cannot write the checkpoint {path}: {error}", "free some space, then resume") from error
 
 
@@ -44,9 +47,26 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path} is not a readable checkpoint ({type(error).__name__})", "it may be damaged") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise BadInput(f"{path} is not a Rep3D training checkpoint", "give RUN/best.ckpt or RUN/last.ckpt")
-    if content.get("version", 0) > VERSION:
-        raise BadInput(f"{path} was written by a newer Rep3D (format {content['version']})", "update Rep3D")
+    version = content.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise BadInput(f"{path} was written by a newer Rep3D (format {version!r})", "update Rep3D")
+    missing = sorted(NEEDED - content.keys())
+    if missing:
+        raise BadInput(f"{path} lacks {', '.join(missing)}", "it may be damaged")
     return content
+
+
+def trained_network(checkpoint: dict[str, Any], path: Path) -> nn.Module:
+    """The checkpoint's network in training form, in evaluation mode, with its averaged weights where it has them.
+
+    Raises BadInput, naming ``path``, when the weights do not fit the network.
+    """
+    network = create_network(checkpoint["network"]["name"], **checkpoint["network"]["args"])
+    try:
+        network.load_state_dict(checkpoint["ema"] or checkpoint["model"])
+    except RuntimeError as error:
+        raise BadInput(f"the weights in {path} do not fit its network: {error}", "it may be damaged") from error
+    return network.eval()
 
 
 def random_states() -> dict[str, Any]:

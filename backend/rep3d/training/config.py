@@ -71,6 +71,9 @@ class TrainConfig:
                 raise BadInput(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
         if len(self.patch) != 3 or any(p < 1 for p in self.patch):
             raise BadInput(f"--patch needs three sizes of at least 1, got {self.patch}")
+        axes = self.augment.mirror_axes
+        if len(set(axes)) != len(axes) or not set(axes) <= {0, 1, 2}:
+            raise BadInput(f"--mirror-axes needs different axes out of 0, 1, 2, got {axes}", "write it as 1,2")
 
     def to_dict(self) -> dict:
         """Plain JSON types only (tuples become lists), so that a checkpoint needs no pickle to be read."""

@@ -18,10 +18,11 @@ from torch import nn
 
 import rep3d
 from rep3d.data.cache import Sample
-from rep3d.errors import BadInput, OutOfMemory, Rep3DError
+from rep3d.errors import OutOfMemory, Rep3DError
 from rep3d.evaluation.metrics import class_means, mean_dice
 from rep3d.inference.devices import memory_errors, resolve_device
 from rep3d.networks import create_network
+from rep3d.ops import adopt_algorithm_choices, algorithm_choices
 from rep3d.tasks import Task
 from rep3d.training.batches import Batch, Batches
 from rep3d.training.checkpoint import BEST, LAST, random_states, save_checkpoint, set_random_states
@@ -62,7 +63,7 @@ def train(
 ) -> Progress:
     """Train until ``config.steps``, from ``saved`` (a last.ckpt of the same run) on if given; files go to ``run``.
 
-    Raises BadInput for a patch or device that does not fit, Diverged on a loss that is not finite, SystemExit
+    Raises DeviceUnavailable, Diverged on a loss that is not finite, SystemExit
     (143 after SIGTERM, 130 after SIGINT) once the checkpoint is written.
     """
     from lightning_fabric import Fabric
@@ -79,9 +80,6 @@ def train(
     torch.manual_seed(config.seed)
 
     network = create_network(config.network, out_channels=task.num_classes, **config.network_args)
-    wrong = [p for p in config.patch if p % network.stride]
-    if wrong:
-        raise BadInput(f"the patch {config.patch} does not fit {config.network}", f"use multiples of {network.stride}")
     model, optimizer = fabric.setup(network, make_optimizer(network, config))
     schedule, loss_of = Schedule(config), make_loss(config.loss)
     average = MovingAverage(network, config.ema) if config.ema else None
@@ -95,6 +93,7 @@ def train(
             "optimizer": optimizer.state_dict() if resumable else None,
             "scheduler": schedule.state_dict(),
             "rng": random_states(),
+            "operator": algorithm_choices(),
             **{name: getattr(progress, name) for name in ("step", "seconds", "history", "block")},
             "best": {"dice": progress.best_dice, "step": progress.best_step},
             "config": config.to_dict(),
@@ -111,6 +110,8 @@ def train(
         if average:
             average.state = {k: v.to(fabric.device) for k, v in saved["ema"].items()}
         set_random_states(saved["rng"])
+        # Algorithms differ in rounding. Checkpoints of earlier versions left this to the operator's own file.
+        adopt_algorithm_choices(saved.get("operator", {}))
         progress = Progress(**{n: saved[n] for n in ("step", "seconds", "history", "block")})
         progress.best_dice, progress.best_step = saved["best"]["dice"], saved["best"]["step"]
 

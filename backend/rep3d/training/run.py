@@ -6,12 +6,15 @@ import json
 import shutil
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from rep3d.data.cache import Cache, load_samples
-from rep3d.data.dataset import data_list, find_dataset
+from rep3d.data.dataset import Case, Dataset, data_list, find_dataset
 from rep3d.errors import BadInput, OutputFailed
 from rep3d.files import write_text
+from rep3d.inference.devices import resolve_device
+from rep3d.networks import create_network
 from rep3d.tasks import Task
 from rep3d.training.checkpoint import BEST, LAST, load_checkpoint
 from rep3d.training.config import TrainConfig, differences
@@ -33,25 +36,27 @@ def run_training(
 ) -> Progress:
     """Prepare ``data`` for ``task`` and train in ``run``. Test cases are listed, never loaded.
 
-    Raises BadInput (data, configuration, foreign checkpoint) and OutputFailed (folders that cannot be written).
+    Raises BadInput (data, configuration, foreign checkpoint), DeviceUnavailable and OutputFailed (folders that cannot
+    be written).
     """
     console = console or Console()
+    resolve_device(config.device)
+    check_network(config, task)
+    dataset = find_dataset(data, task, config.fold)
     try:
         run.mkdir(parents=True, exist_ok=True)
-        if restart:
-            for name in RUN_FILES:
-                target = run / name
-                shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
     except OSError as error:
         raise OutputFailed(f"cannot write the run folder {run}: {error.strerror}", "choose another --out") from error
-    dataset = find_dataset(data, task, config.fold)
     if dataset.unpaired:
         shown = ", ".join(dataset.unpaired[:5]) + (" ..." if len(dataset.unpaired) > 5 else "")
         console.print(f"{len(dataset.unpaired)} files without a partner are left out: {shown}", markup=False)
     store = Cache(cache or run / "cache", task)
     hashes = {path: store.hashes.of(path) for case in dataset.cases for path in (case.image, case.label)}
     store.hashes.save()
+    check_no_leak(dataset, hashes)
     listed, digest = data_list(dataset, task.key, hashes)
+    if restart:  # only now that everything else is known to be right
+        delete_run(run)
     saved = load_checkpoint(run / LAST) if (run / LAST).exists() else None
     if saved:
         check_same_run(saved, config, task, digest, run)
@@ -61,6 +66,39 @@ def run_training(
     console.print(f"{task.key}: {counts}; data list {digest[:12]}", markup=False, highlight=False)
     samples = {split: load_samples(dataset.of(split), store) for split in ("train", "val")}
     return train(config, task, samples["train"], samples["val"], run, saved=saved, data_sha256=digest, console=console)
+
+
+def delete_run(run: Path) -> None:
+    """Remove what a run wrote into its folder, and nothing else. Raises OutputFailed."""
+    try:
+        for name in RUN_FILES:
+            target = run / name
+            shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputFailed(f"cannot delete {target}: {error.strerror}", "choose another --out") from error
+
+
+def check_network(config: TrainConfig, task: Task) -> None:
+    """Raise BadInput unless the network can be built and takes crops of the patch. Shapes only: takes no time."""
+    with torch.device("meta"), torch.no_grad():
+        network = create_network(config.network, out_channels=task.num_classes, **config.network_args)
+        if any(p % network.stride for p in config.patch):
+            raise BadInput(
+                f"the patch {config.patch} does not fit {config.network}", f"use multiples of {network.stride}"
+            )
+        network.eval()(torch.empty(1, network.in_channels, *config.patch))
+
+
+def check_no_leak(dataset: Dataset, hashes: dict[Path, str]) -> None:
+    """Raise BadInput when one image file lies, under two names, in two splits: its score would mean nothing."""
+    first: dict[str, Case] = {}
+    for case in dataset.cases:
+        twin = first.setdefault(hashes[case.image], case)
+        if twin.split != case.split:
+            raise BadInput(
+                f"{twin.image} ({twin.split}) and {case.image} ({case.split}) are the same image",
+                "one scan may be in one split only: remove one of the two cases",
+            )
 
 
 def check_same_run(saved: dict, config: TrainConfig, task: Task, data_sha256: str, run: Path) -> None:
