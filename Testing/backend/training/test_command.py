@@ -29,6 +29,15 @@ def test_task_gives_network_and_patch_and_the_command_prints_where_the_best_is(t
     assert "7 train, 1 val, 2 test" in done.output and "best.ckpt" in done.output
 
 
+def test_network_args_reach_the_network_and_ux_net_is_plain_by_default(tiny_data, tmp_path):
+    args = ["--network", "uxnet-tiny", "--patch", "32,32,32", "--network-args", '{"kernel_size": 5}']
+    done = train(tiny_data, tmp_path, *args)
+    assert done.exit_code == 0, done.output
+    saved = load_checkpoint(tmp_path / "last.ckpt")
+    assert saved["network"]["args"] == {"in_channels": 1, "out_channels": 3, "reparam": "plain", "kernel_size": 5}
+    assert saved["model"]["encoder.stages.0.0.conv.weight"].shape == (4, 1, 5, 5, 5)
+
+
 def test_baseline_trains_with_the_same_command_in_bf16(tiny_data, tmp_path):
     done = train(tiny_data, tmp_path, "--network", "segresnet", "--patch", "32,32,32", "--precision", "bf16")
     assert done.exit_code == 0, done.output
@@ -48,6 +57,11 @@ def test_baseline_trains_with_the_same_command_in_bf16(tiny_data, tmp_path):
         (["--network", "rep3d-tiny", "--device", "tpu"], "tpu"),
         (["--network", "rep3d-tiny", "--reparam", "magic"], "'magic'"),
         (["--network", "segresnet", "--reparam", "fixed"], "--reparam"),
+        (["--network", "rep3d-tiny", "--network-args", "{depth: 3}"], "not JSON"),
+        (["--network", "rep3d-tiny", "--network-args", '{"out_channels": 9}'], "out_channels"),
+        (["--network", "rep3d-tiny", "--network-args", '{"width": 9}'], "no argument width"),
+        (["--network", "rep3d-tiny", "--network-args", '{"lrbm": {"depth": 9}}'], "9"),
+        (["--network", "rep3d-tiny", "--network-args", '{"lrbm": {"deep": 2}}'], "deep"),
         (["--network", "rep3d-tiny", "--mirror-axes", "1,5"], "--mirror-axes"),
         (["--network", "rep3d-tiny", "--mirror-axes", "1,1"], "--mirror-axes"),
     ],

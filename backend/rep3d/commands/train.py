@@ -20,7 +20,10 @@ def train(
     data: Path = typer.Option(..., "--data", help="Folder with images/ and labels/, or train/, val/ and test/."),
     out: Path = typer.Option(..., "--out", help="Run folder; an unfinished run in it is resumed."),
     network: str = typer.Option("", help="Network name [default: the task's]."),
-    reparam: str = typer.Option(None, help="Mask of the large kernels: lrbm, fixed or plain [default: lrbm]."),
+    reparam: str = typer.Option(None, help="Mask of the large kernels: lrbm, fixed or plain [default: the network's]."),
+    network_args: str = typer.Option(
+        "{}", help='More arguments of the network as JSON, e.g. \'{"kernel_size": 7, "lrbm": {"depth": 3}}\'.'
+    ),
     patch: str = typer.Option("", help="Crop size in voxels, e.g. 48,64,48 [default: the task's]."),
     steps: int = typer.Option(60_000, help="Optimiser steps."),
     batch_size: int = typer.Option(2, help="Volumes a step."),
@@ -60,18 +63,20 @@ def train(
 
     chosen = load_task(task)
     name = network or chosen.network
-    network_args = {"in_channels": 1}
-    if "reparam" in accepted_arguments(name):
-        network_args["reparam"] = reparam or "lrbm"
+    arguments = {"in_channels": 1}
+    known = accepted_arguments(name)
+    if "reparam" in known:
+        arguments["reparam"] = reparam or known["reparam"]
     elif reparam:
         raise BadInput(f"--reparam {reparam} does not apply to {name}", "it has no large kernels; leave the option out")
+    arguments.update(_json_arguments(network_args))
     strengths = AugmentConfig() if augment else AugmentConfig.off()
     if mirror_axes:
         strengths = AugmentConfig(**{**strengths.__dict__, "mirror_axes": integers(mirror_axes, "--mirror-axes")})
     config = TrainConfig(
         task=chosen.key,
         network=name,
-        network_args=network_args,
+        network_args=arguments,
         patch=integers(patch, "--patch") if patch else tuple(chosen.patch),
         steps=steps,
         batch_size=batch_size,
@@ -100,6 +105,24 @@ def train(
     )
     progress = run_training(config, chosen, data, out, cache=cache, restart=not resume)
     typer.echo(f"best validation Dice {progress.best_dice:.4f} at step {progress.best_step}: {out / 'best.ckpt'}")
+
+
+def _json_arguments(text: str) -> dict:
+    """--network-args; what the task or another option decides is refused. Raises BadInput."""
+    import json
+
+    from rep3d.errors import BadInput
+
+    hint = "Give a JSON object such as '{\"kernel_size\": 7}'; docs/method.md lists the arguments."
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"--network-args {text} is not JSON: {error}", hint) from error
+    if not isinstance(values, dict):
+        raise BadInput(f"--network-args {text} is not a JSON object", hint)
+    if taken := sorted({"in_channels", "out_channels", "deployed", "reparam"} & set(values)):
+        raise BadInput(f"--network-args cannot set {', '.join(taken)}: the task or another option does", hint)
+    return values
 
 
 def integers(text: str, option: str) -> tuple[int, ...]:

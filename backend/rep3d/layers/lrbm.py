@@ -40,6 +40,14 @@ class LRBMConfig:
     def to_dict(self) -> dict:
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: dict | None) -> LRBMConfig:
+        """The defaults changed by ``values``; ValueError names what is unknown."""
+        values = values or {}
+        if unknown := sorted(set(values) - set(cls.__dataclass_fields__)):
+            raise ValueError(f"LRBM has no setting {', '.join(unknown)}, only {', '.join(cls.__dataclass_fields__)}")
+        return cls(**values)
+
 
 def _full_precision(device: torch.device) -> contextlib.AbstractContextManager:
     """Autocast off, so that the mask is float32. The meta device, used to count operations, has no autocast."""

@@ -29,9 +29,9 @@ def list_networks() -> list[str]:
     return sorted(_BUILDERS)
 
 
-def accepted_arguments(name: str) -> list[str]:
-    """The keyword arguments that the network's builder takes."""
-    return list(inspect.signature(_lookup(name)).parameters)
+def accepted_arguments(name: str) -> dict[str, object]:
+    """The keyword arguments that the network's builder takes, with their defaults."""
+    return {key: parameter.default for key, parameter in inspect.signature(_lookup(name)).parameters.items()}
 
 
 def _lookup(name: str) -> Callable[..., nn.Module]:

@@ -128,7 +128,7 @@ def _register_preset(name: str, preset: dict) -> None:
             out_channels,
             kernel_size=kernel_size,
             reparam=reparam,
-            lrbm=LRBMConfig(**(lrbm or {})),
+            lrbm=LRBMConfig.from_dict(lrbm),
             norm=norm,
             deployed=deployed,
             **preset,

@@ -91,7 +91,7 @@ def _register_preset(name: str, preset: dict) -> None:
             out_channels,
             kernel_size=kernel_size,
             reparam="plain" if deployed else reparam,
-            lrbm=LRBMConfig(**(lrbm or {})),
+            lrbm=LRBMConfig.from_dict(lrbm),
             **preset,
         )
 
