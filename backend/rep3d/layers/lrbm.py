@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -36,9 +36,6 @@ class LRBMConfig:
             raise ValueError(f"LRBM depth must be 1, 2 or 3, not {self.depth!r}")
         if self.kernel not in (3, 5, 7, 9):
             raise ValueError(f"LRBM generator kernel must be 3, 5, 7 or 9, not {self.kernel!r}")
-
-    def to_dict(self) -> dict:
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict | None) -> LRBMConfig:
