@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from rep3d.cli import app
 from rep3d.errors import BadInput, OutputFailed
 from rep3d.training.checkpoint import load_checkpoint
@@ -36,6 +37,23 @@ def test_network_args_reach_the_network_and_ux_net_is_plain_by_default(tiny_data
     saved = load_checkpoint(tmp_path / "last.ckpt")
     assert saved["network"]["args"] == {"in_channels": 1, "out_channels": 3, "reparam": "plain", "kernel_size": 5}
     assert saved["model"]["encoder.stages.0.0.conv.weight"].shape == (4, 1, 5, 5, 5)
+
+
+def test_a_second_run_starts_from_the_weights_of_the_first_and_resumes_only_with_them(tiny_data, tmp_path):
+    first = ["--network", "rep3d-tiny", "--patch", "32,32,32", "--ema", "0.5"]
+    assert train(tiny_data, tmp_path / "a", *first).exit_code == 0
+    best = tmp_path / "a" / "best.ckpt"
+    second = [*first, "--init", str(best), "--lr", "0"]
+    done = train(tiny_data, tmp_path / "b", *second)
+    assert done.exit_code == 0, done.output
+    start, end = load_checkpoint(best)["ema"], load_checkpoint(tmp_path / "b" / "last.ckpt")["model"]
+    weights = [name for name in end if name.endswith("weight") and "norm" not in name]
+    assert all(torch.equal(start[name], end[name]) for name in weights)  # at rate 0 they stay where they began
+    done = train(tiny_data, tmp_path / "b", *first, "--lr", "0")
+    assert isinstance(done.exception, BadInput) and "init" in str(done.exception)
+    done = train(tiny_data, tmp_path / "c", "--network", "rep3d-tiny", "--reparam", "plain", "--init", str(best))
+    assert isinstance(done.exception, BadInput) and str(best) in str(done.exception)
+    assert not (tmp_path / "c").exists()
 
 
 def test_baseline_trains_with_the_same_command_in_bf16(tiny_data, tmp_path):

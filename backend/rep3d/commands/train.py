@@ -50,6 +50,7 @@ def train(
     val_overlap: float = typer.Option(0.25, help="Overlap of the validation's windows."),
     save_every: int = typer.Option(250, help="Steps between checkpoints."),
     log_every: int = typer.Option(20, help="Steps between log lines."),
+    init: Path = typer.Option(None, help="Checkpoint of another run whose weights this one starts from."),
     cache: Path = typer.Option(None, help="Folder for preprocessed cases [default: RUN/cache]."),
     resume: bool = typer.Option(True, "--resume/--restart", help="Continue the run in --out, or delete it first."),
 ) -> None:
@@ -103,7 +104,7 @@ def train(
         save_every=save_every,
         log_every=log_every,
     )
-    progress = run_training(config, chosen, data, out, cache=cache, restart=not resume)
+    progress = run_training(config, chosen, data, out, init=init, cache=cache, restart=not resume)
     typer.echo(f"best validation Dice {progress.best_dice:.4f} at step {progress.best_step}: {out / 'best.ckpt'}")
 
 

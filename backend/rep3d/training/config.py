@@ -48,6 +48,7 @@ class TrainConfig:
     threads: int = 0
     workers: int = 1
     seed: int = 0
+    init: str = ""  # sha256 of the checkpoint whose weights the run starts from; "" is a random start
     fold: int = 0
     val_every: int = 500
     val_overlap: float = 0.25

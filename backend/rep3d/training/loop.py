@@ -57,11 +57,13 @@ def train(
     val_samples: Sequence[Sample],
     run: Path,
     *,
+    initial: dict[str, torch.Tensor] | None = None,
     saved: dict | None = None,
     data_sha256: str = "",
     console=None,
 ) -> Progress:
     """Train until ``config.steps``, from ``saved`` (a last.ckpt of the same run) on if given; files go to ``run``.
+    A new run starts from the state dict ``initial`` if given, else at random.
 
     Raises DeviceUnavailable, Diverged on a loss that is not finite, SystemExit
     (143 after SIGTERM, 130 after SIGINT) once the checkpoint is written.
@@ -80,6 +82,8 @@ def train(
     torch.manual_seed(config.seed)
 
     network = create_network(config.network, out_channels=task.num_classes, **config.network_args)
+    if initial:
+        network.load_state_dict(initial)
     model, optimizer = fabric.setup(network, make_optimizer(network, config))
     schedule, loss_of = Schedule(config), make_loss(config.loss)
     average = MovingAverage(network, config.ema) if config.ema else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,11 +13,11 @@ from rich.console import Console
 from rep3d.data.cache import Cache, load_samples
 from rep3d.data.dataset import Case, Dataset, data_list, find_dataset
 from rep3d.errors import BadInput, OutputFailed
-from rep3d.files import write_text
+from rep3d.files import sha256_file, write_text
 from rep3d.inference.devices import resolve_device
 from rep3d.networks import create_network
 from rep3d.tasks import Task
-from rep3d.training.checkpoint import BEST, LAST, load_checkpoint
+from rep3d.training.checkpoint import BEST, LAST, load_checkpoint, trained_network
 from rep3d.training.config import TrainConfig, differences
 from rep3d.training.loop import Progress, train
 
@@ -30,6 +31,7 @@ def run_training(
     data: Path,
     run: Path,
     *,
+    init: Path | None = None,
     cache: Path | None = None,
     restart: bool = False,
     console: Console | None = None,
@@ -42,6 +44,10 @@ def run_training(
     console = console or Console()
     resolve_device(config.device)
     check_network(config, task)
+    initial = None
+    if init is not None:
+        initial = initial_weights(init, config, task)
+        config = replace(config, init=sha256_file(init))
     dataset = find_dataset(data, task, config.fold)
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -65,7 +71,32 @@ def run_training(
     counts = ", ".join(f"{len(dataset.of(s))} {s}" for s in ("train", "val", "test"))
     console.print(f"{task.key}: {counts}; data list {digest[:12]}", markup=False, highlight=False)
     samples = {split: load_samples(dataset.of(split), store) for split in ("train", "val")}
-    return train(config, task, samples["train"], samples["val"], run, saved=saved, data_sha256=digest, console=console)
+    return train(
+        config,
+        task,
+        samples["train"],
+        samples["val"],
+        run,
+        initial=initial,
+        saved=saved,
+        data_sha256=digest,
+        console=console,
+    )
+
+
+def initial_weights(path: Path, config: TrainConfig, task: Task) -> dict[str, torch.Tensor]:
+    """State dict of another run's checkpoint (its averaged weights where it has them) for a run of the same network.
+
+    Raises BadInput when the file is no checkpoint or its network is another one.
+    """
+    checkpoint = load_checkpoint(path)
+    wanted = {"name": config.network, "args": {"out_channels": task.num_classes, **config.network_args}}
+    if checkpoint["network"] != wanted:
+        raise BadInput(
+            f"--init {path} is of network {checkpoint['network']}, not {wanted}",
+            "Start from a run with the same --network, arguments and number of structures.",
+        )
+    return trained_network(checkpoint, path).state_dict()
 
 
 def delete_run(run: Path) -> None:
