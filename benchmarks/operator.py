@@ -129,7 +129,7 @@ def machine() -> dict:
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "command": " ".join(["python", Path(__file__).name, *sys.argv[1:]]),
+        "command": " ".join(["python", f"benchmarks/{Path(__file__).name}", *sys.argv[1:]]),
     }
 
 
