@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from rep3d.layers import ChannelAffine, ChannelLayerNorm, LargeKernelConv3d, LRBMConfig, Reparam
-from rep3d.networks.decoder import STRIDE, UnetrDecoder, check_input
-from rep3d.networks.encoder import KernelSizes, StagedEncoder
+from rep3d.networks.encoder import KernelSizes
+from rep3d.networks.encoder_decoder import EncoderDecoder
 from rep3d.networks.registry import register_network
 
 BlockNorm = Literal["batch", "batch-first", "layer"]
@@ -59,7 +59,7 @@ class Rep3DBlock(nn.Module):
         return nn.functional.gelu(self.norm(self.conv(x_BCDHW)))
 
 
-class Rep3D(nn.Module):
+class Rep3D(EncoderDecoder):
     """Rep3D encoder and decoder.
 
     Args:
@@ -73,8 +73,6 @@ class Rep3D(nn.Module):
 
     Shapes: [B, in_channels, D, H, W] -> logits [B, out_channels, D, H, W]; D, H, W multiples of 16, at least 32.
     """
-
-    stride = STRIDE
 
     def __init__(
         self,
@@ -90,18 +88,11 @@ class Rep3D(nn.Module):
         norm: BlockNorm = "batch",
         deployed: bool = False,
     ):
-        super().__init__()
-        self.in_channels = in_channels
 
         def block(width: int, kernel: tuple[int, int, int]) -> Rep3DBlock:
             return Rep3DBlock(width, kernel, norm=norm, reparam=reparam, lrbm=lrbm, deployed=deployed)
 
-        self.encoder = StagedEncoder(in_channels, channels, depth, kernel_size, block)
-        self.decoder = UnetrDecoder(in_channels, out_channels, channels, hidden_size)
-
-    def forward(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
-        check_input(x_BCDHW, self.in_channels)
-        return self.decoder(x_BCDHW, self.encoder(x_BCDHW))
+        super().__init__(in_channels, out_channels, channels, hidden_size, depth, kernel_size, block)
 
 
 PRESETS: dict[str, dict] = {

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from rep3d.layers import ChannelLayerNorm, LargeKernelConv3d, LRBMConfig, Reparam
-from rep3d.networks.decoder import STRIDE, UnetrDecoder, check_input
-from rep3d.networks.encoder import KernelSizes, StagedEncoder
+from rep3d.networks.encoder import KernelSizes
+from rep3d.networks.encoder_decoder import EncoderDecoder
 from rep3d.networks.registry import register_network
 
 
@@ -38,10 +38,8 @@ class UXBlock(nn.Module):
         return x_BCDHW + self.gamma.view(1, -1, 1, 1, 1) * hidden
 
 
-class UXNet(nn.Module):
+class UXNet(EncoderDecoder):
     """3D UX-Net; arguments and shapes as in Rep3D. ``kernel_size`` 7 is the published network, 21 the paper's row."""
-
-    stride = STRIDE
 
     def __init__(
         self,
@@ -55,18 +53,11 @@ class UXNet(nn.Module):
         reparam: Reparam = "plain",
         lrbm: LRBMConfig = LRBMConfig(),  # noqa: B008
     ):
-        super().__init__()
-        self.in_channels = in_channels
 
         def block(width: int, kernel: tuple[int, int, int]) -> UXBlock:
             return UXBlock(width, kernel, reparam=reparam, lrbm=lrbm)
 
-        self.encoder = StagedEncoder(in_channels, channels, depth, kernel_size, block)
-        self.decoder = UnetrDecoder(in_channels, out_channels, channels, hidden_size)
-
-    def forward(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
-        check_input(x_BCDHW, self.in_channels)
-        return self.decoder(x_BCDHW, self.encoder(x_BCDHW))
+        super().__init__(in_channels, out_channels, channels, hidden_size, depth, kernel_size, block)
 
 
 PRESETS: dict[str, dict] = {
