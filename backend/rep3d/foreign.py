@@ -13,7 +13,7 @@ from torch import nn
 from rep3d import __version__
 from rep3d.errors import BadInput, WeightsInvalid, WeightsMissing
 from rep3d.files import sha256_file
-from rep3d.fuse import fuse_network, fusion_error
+from rep3d.fuse import fuse_checked
 from rep3d.layers import tap_distances
 from rep3d.networks import create_network
 from rep3d.networks.rep3d import PRESETS
@@ -148,7 +148,7 @@ def import_authors(
             "Choose the task the weights were trained for.",
         )
     reports = kernel_reports(network)
-    fused = fuse_network(network, patch)
+    fused, error = fuse_checked(network, patch, Path(path))
     meta = WeightsMeta(
         id=weights_id or f"{task.key}-imported",
         task=task,
@@ -159,7 +159,7 @@ def import_authors(
         training={
             "imported_from": Path(path).name,
             "imported_sha256": sha256_file(path),
-            "fusion_error": fusion_error(network, fused, patch),
+            "fusion_error": error,
         },
         data_sha256="",
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -95,6 +95,15 @@ def fusion_error(network: nn.Module, fused: nn.Module, patch: tuple[int, int, in
     return float(error)
 
 
+def fuse_checked(network: nn.Module, patch: tuple[int, int, int], source: Path) -> tuple[nn.Module, float]:
+    """``fuse_network`` and its ``fusion_error``; raises WeightsInvalid, naming ``source``, above TOLERANCE."""
+    fused = fuse_network(network, patch)
+    error = fusion_error(network, fused, patch)
+    if not error <= TOLERANCE:
+        raise WeightsInvalid(f"fusing {source} changed the logits by {error:.1e} relative, more than {TOLERANCE:.0e}")
+    return fused, error
+
+
 def fuse_checkpoint(path: str | Path, *, weights_id: str = "", licence: str = "") -> tuple[dict, WeightsMeta, float]:
     """Tensors and metadata of the deployed form of a training checkpoint, and the measured ``fusion_error``.
 
@@ -112,10 +121,7 @@ def fuse_checkpoint(path: str | Path, *, weights_id: str = "", licence: str = ""
     task = Task.from_dict(checkpoint["task"], str(path))
     network = trained_network(checkpoint, path)
     patch = tuple(checkpoint["config"]["patch"])
-    fused = fuse_network(network, patch)
-    error = fusion_error(network, fused, patch)
-    if not error <= TOLERANCE:
-        raise WeightsInvalid(f"fusing {path} changed the logits by {error:.1e} relative, more than {TOLERANCE:.0e}")
+    fused, error = fuse_checked(network, patch, path)
     meta = WeightsMeta(
         id=weights_id or f"{task.key}-{network.spec['name']}-step{checkpoint['step']}",
         task=task,
