@@ -35,7 +35,7 @@ $(STAMP): constraints.txt backend/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	# torch first and by itself: an unpinned dependency must not pull a build for GPUs.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable "backend[dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable "backend[dev,slicer]"
 	@$(PYTHON) -c 'import pathlib; pathlib.Path("$(STAMP)").touch()'
 	@echo "Set up. The command line is $(BIN)/rep3d."
 
