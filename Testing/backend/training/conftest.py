@@ -7,6 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from rep3d.data.augment import AugmentConfig
+from rep3d.tasks import load_task
+from rep3d.training.checkpoint import load_checkpoint
+from rep3d.training.config import TrainConfig
+from rep3d.training.run import run_training
 
 
 def write_case(image_path: Path, label_path: Path, seed: int, size=(30, 34, 28)) -> None:
@@ -47,3 +52,26 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def config_of():
+    """A function: the configuration of a short run on the tiny data set, with changes by name."""
+
+    def config_of(**changes) -> TrainConfig:
+        values = dict(
+            task="msd-hippocampus", network="rep3d-tiny", network_args={"in_channels": 1, "reparam": "plain"},
+            patch=(32, 32, 32), steps=4, batch_size=1, crops_per_volume=1, lr=2e-3, device="cpu", threads=1,
+            val_every=2, save_every=1, log_every=1, augment=AugmentConfig.off(),
+        )  # fmt: skip
+        return TrainConfig(**{**values, **changes})
+
+    return config_of
+
+
+@pytest.fixture(scope="module")
+def finished(config_of, tiny_data, tmp_path_factory):
+    """A finished short run (averaged weights, bf16 off): its folder and its checkpoint."""
+    run = tmp_path_factory.mktemp("run")
+    run_training(config_of(ema=0.5), load_task("msd-hippocampus"), tiny_data, run)
+    return run, load_checkpoint(run / "last.ckpt")
