@@ -41,7 +41,7 @@ LOGICS = {
 class Core:
     """A running core. Everything that must outlive the scene is held here.
 
-    ``logics`` maps the name under ``slicer.modules`` to the C++ logic; ``home`` is a folder of its own, removed at exit.
+    ``logics`` maps the name under ``slicer.modules`` to the C++ logic; ``home`` is a folder removed at exit.
     """
 
     scene: Any
@@ -137,7 +137,7 @@ def _fill_subject_hierarchy(core: Core) -> None:
 
 
 def _write_share_files(home: Path) -> None:
-    """The terminologies that the desktop application carries, cut to what the logic needs to start without complaint."""
+    """The terminologies that the desktop application carries, cut to what the logic needs to start quietly."""
     schemas = "https://raw.githubusercontent.com/qiicr/dcmqi/master/doc/schemas"
     tissue = {"CodeMeaning": "Tissue", "CodingSchemeDesignator": "SCT", "CodeValue": "85756007", "showAnatomy": True}
     tissue["Type"] = [{**tissue, "recommendedDisplayRGBValue": [128, 174, 128], "3dSlicerLabel": "tissue"}]
