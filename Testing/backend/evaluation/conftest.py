@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 import torch
 
-_FILE = Path(__file__).parents[1] / "training" / "conftest.py"
-_SPEC = importlib.util.spec_from_file_location("rep3d_tiny_data", _FILE)
-tiny = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(tiny)
-tiny_data = tiny.tiny_data
-one_thread = tiny.one_thread
-case_writer = tiny.case_writer
+from ..fused_weights import weights_file
+from ..training.conftest import case_writer, one_thread, tiny_data
+
+__all__ = ["case_writer", "one_thread", "tiny_data", "weights_file"]
 
 
 @pytest.fixture(scope="session")

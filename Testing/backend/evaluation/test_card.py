@@ -4,42 +4,20 @@ import copy
 import json
 
 import pytest
-import torch
 from rep3d.errors import BadInput
 from rep3d.evaluation.card import CardSources, card_record, card_text, write_card
-from rep3d.fuse import fuse_checkpoint
-from rep3d.networks import create_network
-from rep3d.tasks import load_task
-from rep3d.weights import load_weights, save_weights
+from rep3d.weights import load_weights
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("card")
-    task = load_task("msd-hippocampus")
-    network = create_network("rep3d-tiny", in_channels=1, out_channels=3)
-    content = {
-        "format": "rep3d-checkpoint",
-        "version": 1,
-        "model": network.state_dict(),
-        "ema": {},
-        "step": 7,
-        "best": {"step": 7, "dice": 0.5},
-        "config": {"patch": [32, 32, 32], "task": task.key},
-        "network": network.spec,
-        "task": task.to_dict(),
-        "data_sha256": "ab" * 32,
-    }
-    torch.save(content, folder / "best.ckpt")
-    tensors, meta, _ = fuse_checkpoint(folder / "best.ckpt")
-    save_weights(folder / "w.safetensors", tensors, meta)
-    weights = load_weights(folder / "w.safetensors")
+def sources(weights_file):
+    weights = load_weights(weights_file)
     per_class = {"anterior-hippocampus": 0.75, "posterior-hippocampus": None}
     results = {
-        "subject": {"weights": meta.id, "sha256": weights.sha256, "network": "rep3d-tiny"},
-        "task": task.key,
+        "subject": {"weights": weights.meta.id, "sha256": weights.sha256, "network": "rep3d-tiny"},
+        "task": weights.meta.task.key,
         "split": "test",
-        "data_sha256": "ab" * 32,
+        "data_sha256": weights.meta.data_sha256,
         "settings": {"overlap": 0.5, "tta": False, "precision": "float32", "device": "cpu"},
         "summary": {"native": {"mean": 0.75, "per_class": per_class, "cases": 1, "sd": 0.0, "lowest": 0.75}},
         "cases": [{"id": "a", "dice": {"native": per_class}}],
@@ -81,7 +59,7 @@ def test_card_of_a_single_case_and_a_baseline_that_tells_its_budget(sources, tmp
     assert "The same data; the same steps, crops, augmentation and loss." in words
     assert "The same data; its settings of training are not recorded." in card_text(sources)
     other["subject"]["config"] = {**other["subject"]["config"], "steps": 9}
-    assert "The same data; trained with other steps 9 (here None)." in card_text(changed)
+    assert "The same data; trained with other steps 9 (here 6)." in card_text(changed)
 
 
 def test_card_states_the_results(sources, tmp_path):

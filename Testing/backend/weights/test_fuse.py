@@ -8,7 +8,7 @@ from rep3d.networks import create_network
 from rep3d.weights import load_weights
 from typer.testing import CliRunner
 
-from .conftest import PATCH, trained_network
+from ..fused_weights import PATCH, trained_network
 
 
 @pytest.mark.parametrize(
