@@ -76,14 +76,6 @@ def test_curves_from_a_run_folder(tmp_path, read_png):
     assert (right.min(-1) > 0.95).sum() > 100  # the mean in white
 
 
-def test_curves_from_csv(tmp_path):
-    text = "step,kind,loss,lr,dice,seconds,liver\n10,train,0.5,0.0001,,1,\n20,val,,,0.8,2,0.8\n"
-    (tmp_path / "metrics.csv").write_text(text, encoding="utf-8")
-    records = read_records(tmp_path / "metrics.csv")
-    assert records[1] == {"step": 20, "kind": "val", "dice": 0.8, "seconds": 2.0, "liver": 0.8}
-    assert read_records(tmp_path) == records
-
-
 def test_no_log_is_an_error(tmp_path):
     with pytest.raises(BadInput, match="no training log"):
         read_records(tmp_path)

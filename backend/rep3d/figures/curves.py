@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +14,14 @@ from rep3d.figures.masks import key
 Record = dict[str, Any]
 
 
-def read_records(source: str | Path) -> list[Record]:
-    """Records of a run from its folder, ``log.jsonl`` or ``metrics.csv``. Raises BadInput when there are none."""
-    path = Path(source)
-    if path.is_dir():
-        path = next((path / n for n in ("log.jsonl", "metrics.csv") if (path / n).is_file()), path / "log.jsonl")
+def read_records(run: str | Path) -> list[Record]:
+    """Records of a run of ``rep3d train`` from its folder. Raises BadInput when there are none."""
+    from rep3d.training.logs import read_log
+
+    path = Path(run) / "log.jsonl"
     if not path.is_file():
         raise BadInput(f"{path}: there is no training log", "Give the folder of a run of `rep3d train`.")
-    records = _read_csv(path) if path.suffix == ".csv" else _read_jsonl(path)
+    records = read_log(path)
     if not records:
         raise BadInput(f"{path}: the training log holds no records yet")
     return records
@@ -74,21 +73,3 @@ def _smooth(values: Sequence[float]) -> list[float]:
 
 def _finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
-
-
-def _read_jsonl(path: Path) -> list[Record]:
-    from rep3d.training.logs import read_log
-
-    return read_log(path)
-
-
-def _read_csv(path: Path) -> list[Record]:
-    records = []
-    with open(path, encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            try:
-                values = {k: float(v) for k, v in row.items() if k not in ("kind", "step") and v}
-                records.append({"step": int(row["step"]), "kind": row["kind"], **values})
-            except (KeyError, TypeError, ValueError) as error:
-                raise BadInput(f"{path}: not a metrics.csv of `rep3d train` ({error})") from error
-    return records
