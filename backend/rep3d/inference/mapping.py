@@ -7,6 +7,7 @@ below it at every native voxel too: such classes are left out, which is exact an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,10 @@ import torch
 from torch import Tensor
 
 from rep3d.data.preprocess import axis_centres, interpolation_matrix
+from rep3d.probability_map import FLOOR
+
+#: Takes a class, the first voxel of a tile (native grid, RAS order) and the probabilities in it [R, A, S].
+Sink = Callable[[int, tuple[int, int, int], np.ndarray], None]
 
 TILE = 64  # voxels along each side of a tile, in whichever of the two grids is finer
 
@@ -53,11 +58,12 @@ class AxisMap:
 class LabelMapper:
     """Collects slabs of logits and writes finished labels into ``labels`` (a view of the native array, RAS order).
 
-    ``axis`` is the one along which slabs arrive; ``maps`` are the three axes in array order.
+    ``axis`` is the one along which slabs arrive; ``maps`` are the three axes in array order. With a ``sink``, the
+    probabilities of the classes that are possible in a tile are handed to it as well.
     """
 
-    def __init__(self, labels: np.ndarray, maps: tuple[AxisMap, AxisMap, AxisMap], axis: int):
-        self.axis = axis
+    def __init__(self, labels: np.ndarray, maps: tuple[AxisMap, AxisMap, AxisMap], axis: int, sink: Sink | None = None):
+        self.axis, self.sink, self.maps = axis, sink, maps
         first, second = (a for a in range(3) if a != axis)
         self.rows, self.map_1, self.map_2 = maps[axis], maps[first], maps[second]
         reach = tuple(slice(m.first, m.first + len(m)) for m in maps)
@@ -110,8 +116,41 @@ class LabelMapper:
                 b0, b1 = int(self.map_2.low[b:b_end].min()), int(self.map_2.high[b:b_end].max())
                 matrix_b = torch.from_numpy(self.map_2.matrix[b:b_end, b0:b1])
                 logits = self._logits(r0, r1, slice(a0, a1), slice(b0, b1))
-                tile = label_tile(logits, matrix_r, matrix_a, matrix_b)
+                if self.sink is None:
+                    tile = label_tile(logits, matrix_r, matrix_a, matrix_b)
+                else:
+                    classes, p_CRAB = probability_tile(logits, matrix_r, matrix_a, matrix_b)
+                    tile = classes[p_CRAB.argmax(axis=0)]
+                    self._hand_on(classes, p_CRAB, (start, a, b))
                 self.labels[start:stop, a:a_end, b:b_end] = tile
+
+    def _hand_on(self, classes: np.ndarray, p_CRAB: np.ndarray, corner: tuple[int, int, int]) -> None:
+        """Give the sink each class with its axes back in RAS order."""
+        assert self.sink is not None
+        order = [a for a in range(3) if a != self.axis]
+        order.insert(0, self.axis)  # RAS axis of each axis of the tile
+        where = [0, 0, 0]
+        for ras, first in zip(order, corner):
+            where[ras] = self.maps[ras].first + first
+        for class_index, p_RAB in zip(classes.tolist(), p_CRAB):
+            if class_index:
+                self.sink(class_index, tuple(where), np.moveaxis(p_RAB, 0, self.axis))
+
+
+def probability_tile(
+    logits_KRAB: Tensor, matrix_r: Tensor, matrix_a: Tensor, matrix_b: Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Softmax of the interpolated logits: the classes that are possible in the tile [C], and theirs [C, native tile].
+
+    Left out are classes that cannot be the largest anywhere in it and stay below half the floor of probability maps
+    at every network voxel; so the class with the largest probability is :func:`label_tile`'s.
+    """
+    likely = logits_KRAB.softmax(dim=0).amax(dim=(1, 2, 3)) >= FLOOR / 2
+    classes = (possible(logits_KRAB) | likely).nonzero()[:, 0]
+    if len(classes) == 1:
+        shape = (1, len(matrix_r), len(matrix_a), len(matrix_b))
+        return classes.cpu().numpy(), np.ones(shape, np.float32)
+    return classes.cpu().numpy(), _interpolate(logits_KRAB[classes], matrix_r, matrix_a, matrix_b).softmax(0).numpy()
 
 
 def label_tile(logits_KRAB: Tensor, matrix_r: Tensor, matrix_a: Tensor, matrix_b: Tensor) -> np.ndarray | int:
@@ -121,18 +160,27 @@ def label_tile(logits_KRAB: Tensor, matrix_r: Tensor, matrix_a: Tensor, matrix_b
     """
     if len(logits_KRAB) > 1 and bool((logits_KRAB[1:].amax(dim=0) <= logits_KRAB[0]).all()):
         return 0  # the quick way out for the many tiles without any structure
+    winners = logits_KRAB.argmax(dim=0)
+    if bool((winners == winners[0, 0, 0]).all()):
+        return int(winners[0, 0, 0])
+    classes = possible(logits_KRAB).nonzero()[:, 0]
+    values = _interpolate(logits_KRAB[classes], matrix_r, matrix_a, matrix_b)
+    return classes.cpu().numpy()[values.argmax(dim=0).numpy()]
+
+
+def possible(logits_KRAB: Tensor) -> Tensor:
+    """Which classes [K] can be the largest at some native voxel of the tile: those not below another one everywhere."""
     counts = torch.bincount(logits_KRAB.argmax(dim=0).flatten(), minlength=len(logits_KRAB))
     index = torch.arange(len(logits_KRAB), device=logits_KRAB.device)
     alive = torch.ones_like(index, dtype=torch.bool)
-    if int((counts > 0).sum()) == 1:
-        return int(counts.argmax())
     for winner in counts.topk(min(2, len(counts))).indices.tolist():  # the usual background and the usual structure
         lead = (logits_KRAB - logits_KRAB[winner]).amax(dim=(1, 2, 3))
         alive &= (lead > 0) | ((lead == 0) & (index <= winner)) | (counts > 0)
-    classes = alive.nonzero()[:, 0]
-    if len(classes) == 1:
-        return int(classes[0])
-    values = logits_KRAB[classes] @ matrix_b.T.to(logits_KRAB.device)
-    values = matrix_a.to(values.device) @ values
-    values = torch.einsum("ir,crab->ciab", matrix_r.to(values.device), values)
-    return classes[values.argmax(dim=0)].cpu().numpy()
+    return alive
+
+
+def _interpolate(logits_CRAB: Tensor, matrix_r: Tensor, matrix_a: Tensor, matrix_b: Tensor) -> Tensor:
+    """Logits on the native voxels of a tile, on the CPU."""
+    device = logits_CRAB.device
+    values = matrix_a.to(device) @ (logits_CRAB @ matrix_b.T.to(device))
+    return torch.einsum("ir,crab->ciab", matrix_r.to(device), values).cpu()
