@@ -17,7 +17,6 @@ from torch import nn
 
 from rep3d.errors import BadInput, WeightsInvalid, WeightsMissing
 from rep3d.files import sha256_file, write_bytes
-from rep3d.networks import create_network
 from rep3d.tasks import Intensity, Task
 
 FORMAT_VERSION = 1
@@ -133,6 +132,25 @@ def load_weights(path: str | Path) -> Weights:
         WeightsInvalid: pickled, truncated, tampered with, of a future format, or tensors that do not fit the network.
     """
     path = Path(path)
+    values, digest, tensors = _read(path, tensors=True)
+    if digest != _digest(tensors, values):
+        raise WeightsInvalid(f"{path} was changed after it was written (checksum mismatch)", _DAMAGED)
+    meta = WeightsMeta.from_dict(values, str(path))
+    _check_fit(tensors, meta, str(path))
+    return Weights(path, tensors, meta, sha256_file(path))
+
+
+def read_meta(path: str | Path) -> WeightsMeta:
+    """What the file says of itself, quickly: its tensors are not looked at, so it may still turn out to be damaged.
+
+    Raises WeightsMissing and WeightsInvalid, as :func:`load_weights` does.
+    """
+    path = Path(path)
+    return WeightsMeta.from_dict(_read(path, tensors=False)[0], str(path))
+
+
+def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Any, dict[str, torch.Tensor]]:
+    """The metadata of a weights file, its digest, and its tensors if they are asked for."""
     if not path.is_file():
         raise WeightsMissing(f"there is no weights file {path}", "`rep3d models` lists the weights that are installed.")
     try:
@@ -149,7 +167,8 @@ def load_weights(path: str | Path) -> Weights:
     try:
         with safe_open(path, framework="pt") as archive:
             document = json.loads((archive.metadata() or {}).get(METADATA_KEY, "null"))
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 - not a dict
+            names = archive.keys() if tensors else []
+            loaded = {name: archive.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsInvalid(f"{path} is not a whole safetensors file: {error}", _DAMAGED) from error
     if not isinstance(document, dict) or not isinstance(document.get("meta"), dict):
@@ -161,11 +180,7 @@ def load_weights(path: str | Path) -> Weights:
         raise WeightsInvalid(
             f"{path} has format version {version!r}; this Rep3D reads up to {FORMAT_VERSION}", "Update Rep3D."
         )
-    if document.get("digest") != _digest(tensors, document["meta"]):
-        raise WeightsInvalid(f"{path} was changed after it was written (checksum mismatch)", _DAMAGED)
-    meta = WeightsMeta.from_dict(document["meta"], str(path))
-    _check_fit(tensors, meta, str(path))
-    return Weights(path, tensors, meta, sha256_file(path))
+    return document["meta"], document.get("digest"), loaded
 
 
 def user_folder() -> Path:
@@ -205,6 +220,8 @@ def _digest(tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> str:
 
 
 def _empty_network(meta: WeightsMeta, source: str) -> nn.Module:
+    from rep3d.networks import create_network  # takes seconds to import, and listing weights does without
+
     try:
         with torch.device("meta"):
             return create_network(meta.network["name"], **meta.network["args"])

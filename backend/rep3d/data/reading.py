@@ -35,7 +35,7 @@ def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
         OutOfMemory: reading needs more memory than is free.
     """
     vol = _read(Path(path), series_uid)
-    array, warnings = _finite(vol.array, path, vol.nifti)
+    array, warnings = replace_not_finite(vol.array, path, vol.nifti)
     low, high = array.min(), array.max()
     if low == high:
         raise BadInput(f"{path}: the image is empty: every voxel is {low:g}.", "Choose an image that shows a scan.")
@@ -201,7 +201,7 @@ def _to_volume(sitk, image, path: Path, warnings: tuple[str, ...], nifti=None, d
     return Volume(array, geometry.affine_ras, geometry, path, warnings, nifti=nifti, dicom=dicom)
 
 
-def _finite(array: np.ndarray, path: str | Path, nifti: NiftiHeader | None) -> tuple[np.ndarray, list[str]]:
+def replace_not_finite(array: np.ndarray, path: str | Path, nifti: NiftiHeader | None) -> tuple[np.ndarray, list[str]]:
     """Replace NaN and infinity by the lowest finite value; refuse an image that holds nothing else."""
     if array.dtype.kind != "f":
         return array, []

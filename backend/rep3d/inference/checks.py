@@ -8,7 +8,7 @@ import numpy as np
 
 from rep3d.data.preprocess import CHUNK_VOXELS, PERCENTILE_SAMPLES
 from rep3d.data.volume import Volume
-from rep3d.errors import BadInput, OutOfMemory
+from rep3d.errors import OutOfMemory
 from rep3d.inference.mapping import TILE
 
 if TYPE_CHECKING:
@@ -72,45 +72,6 @@ def widen(low: int, high: int, size: int, patch: int) -> tuple[int, int]:
     if high > size:
         low, high = low - (high - size) if missing else low, size
     return max(0, low), min(size, high)
-
-
-def roi_box(
-    roi: tuple[float, ...], affine: np.ndarray, shape: tuple[int, int, int], patch: tuple[int, int, int]
-) -> Box:
-    """Box of network voxels that holds the region ``roi`` (R0, R1, A0, A1, S0, S1 in RAS mm), grown to a patch.
-
-    Raises:
-        BadInput: the region is empty or lies outside the volume.
-    """
-    corners = np.array([[r, a, s, 1.0] for r in roi[:2] for a in roi[2:4] for s in roi[4:]])
-    if not (roi[0] < roi[1] and roi[2] < roi[3] and roi[4] < roi[5]):
-        raise BadInput(
-            f"The region {', '.join(f'{v:g}' for v in roi)} is empty.", "Give R0,R1,A0,A1,S0,S1 in mm, low first."
-        )
-    index = (np.linalg.inv(affine) @ corners.T)[:3]
-    low, high = np.floor(index.min(axis=1)).astype(int), np.ceil(index.max(axis=1)).astype(int) + 1
-    if np.any(high <= 0) or np.any(low >= shape):
-        ends = affine @ np.array([[0, 0, 0, 1], [*(np.asarray(shape) - 1), 1]], float).T
-        raise BadInput(
-            "The region lies outside the volume, which runs from "
-            + " to ".join("(" + ", ".join(f"{v:.0f}" for v in end[:3]) + ")" for end in ends.T)
-            + " mm (RAS)."
-        )
-    clipped = [(max(0, int(a)), min(n, int(b))) for a, b, n in zip(low, high, shape)]
-    return tuple(widen(a, b, n, p) for (a, b), n, p in zip(clipped, shape, patch))
-
-
-def clear_outside_roi(labelmap: np.ndarray, affine: np.ndarray, roi: tuple[float, ...]) -> None:
-    """Set labels of native voxels whose centre lies outside the region to background, in place, slice by slice."""
-    x, y = np.meshgrid(*(np.arange(n) for n in labelmap.shape[:2]), indexing="ij", sparse=True)
-    for z in range(labelmap.shape[2]):
-        if not labelmap[..., z].any():
-            continue
-        inside = np.ones(labelmap.shape[:2], bool)
-        for row, low, high in zip(affine[:3], roi[::2], roi[1::2]):
-            world = row[0] * x + row[1] * y + row[2] * z + row[3]
-            inside &= (world >= low) & (world <= high)
-        labelmap[~inside, z] = 0
 
 
 def estimate_bytes(

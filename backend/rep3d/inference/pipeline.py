@@ -2,53 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rep3d.data.preprocess import closest_axes, normalise, reorient, to_network_grid
+from rep3d.data.preprocess import closest_axes, reorient, undo_reorient
 from rep3d.data.volume import Volume
-from rep3d.errors import BadInput, Cancelled, WeightsInvalid
+from rep3d.errors import BadInput, WeightsInvalid
 from rep3d.inference import checks
 from rep3d.inference.devices import autocast, describe_device, memory_errors, resolve_device, resolve_precision
-from rep3d.inference.mapping import AxisMap, LabelMapper
+from rep3d.inference.mapping import LabelMapper, Sink
+from rep3d.inference.prepared import Prepared, describe, labels_bytes, prepare
+from rep3d.inference.region import Bounds, Region, as_region
 from rep3d.inference.result import SegmentationResult, measure
+from rep3d.inference.run import Progress, Run
 from rep3d.inference.tta import mirrored, shifted
 from rep3d.inference.windows import Patch, Predictor, iterate_slabs
+from rep3d.probability_map import ProbabilityWriter
 
 if TYPE_CHECKING:
     from rep3d.tasks import Intensity, Label, Task
     from rep3d.weights import Weights
-
-Progress = Callable[[float, str], None]  # fraction 0..1 of the run, name of the stage
-Maps = tuple[AxisMap, AxisMap, AxisMap]
-Roi = tuple[float, float, float, float, float, float]
-
-
-class _Run:
-    """Progress, cancelling and the clock of one run."""
-
-    def __init__(self, progress: Progress | None, cancelled: Callable[[], bool] | None):
-        self.progress, self.cancelled = progress, cancelled
-        self.timings: dict[str, float] = {}
-
-    def report(self, fraction: float, stage: str) -> None:
-        if self.cancelled is not None and self.cancelled():
-            raise Cancelled("The segmentation was cancelled.")
-        if self.progress is not None:
-            self.progress(fraction, stage)
-
-    @contextmanager
-    def clock(self, stage: str):
-        start = time.perf_counter()
-        yield
-        self.timings[stage] = self.timings.get(stage, 0.0) + time.perf_counter() - start
 
 
 def segment_volume(
@@ -62,12 +41,13 @@ def segment_volume(
     overlap: float = 0.5,
     tta: bool = False,
     mirror_axes: tuple[int, ...] = (),
-    roi: Roi | None = None,
+    roi: Region | Bounds | None = None,
     structures: tuple[str, ...] | None = None,
     device: str | torch.device = "auto",
     precision: str = "auto",
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    probabilities: Path | None = None,
 ) -> SegmentationResult:
     """Segment ``volume`` and return labels on exactly its grid.
 
@@ -76,67 +56,114 @@ def segment_volume(
         patch, spacing_mm, intensity: what the weights were trained with; default: the task's.
         overlap: of neighbouring windows, 0 to 0.9.
         tta: average mirrored copies along ``mirror_axes``, or slightly shifted ones if there are none (see tta.py).
-        roi: only look inside (R0, R1, A0, A1, S0, S1) in RAS millimetres.
+        roi: only look inside (R0, R1, A0, A1, S0, S1) in RAS millimetres, or inside a box turned any way (Region).
         structures: keys of the labels to keep; default: all.
         progress: called with (fraction, stage); cancelled: asked often, a true answer ends the run with Cancelled.
+        probabilities: see :func:`segment_prepared`.
 
     Raises:
-        BadInput, OutOfMemory, DeviceUnavailable, WeightsInvalid, Cancelled.
+        BadInput, OutOfMemory, DeviceUnavailable, WeightsInvalid, OutputFailed, Cancelled.
     """
-    run = _Run(progress, cancelled)
-    patch, spacing_mm = patch or task.patch, spacing_mm or task.spacing_mm
-    labels = choose_labels(task, structures)
+    run, patch = Run(progress, cancelled), patch or task.patch
+    choose_labels(task, structures)  # refused before any work is done, like an unknown device or precision
+    torch_device = resolve_device(str(device))
+    resolve_precision(precision, torch_device)
+    with memory_errors(torch_device):
+        prepared = prepare(
+            volume,
+            task,
+            patch=patch,
+            spacing_mm=spacing_mm or task.spacing_mm,
+            intensity=intensity or task.intensity,
+            roi=as_region(roi),
+            run=run,
+        )
+    return segment_prepared(
+        prepared,
+        predictor,
+        task,
+        patch=patch,
+        overlap=overlap,
+        tta=tta,
+        mirror_axes=mirror_axes,
+        structures=structures,
+        device=torch_device,
+        precision=precision,
+        probabilities=probabilities,
+        run=run,
+    )
+
+
+def segment_prepared(
+    prepared: Prepared,
+    predictor: Predictor,
+    task: Task,
+    *,
+    patch: Patch,
+    overlap: float = 0.5,
+    tta: bool = False,
+    mirror_axes: tuple[int, ...] = (),
+    structures: tuple[str, ...] | None = None,
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    probabilities: Path | None = None,
+    run: Run | None = None,
+) -> SegmentationResult:
+    """Segment a volume that was prepared before, or one patch of it (:meth:`Prepared.around`).
+
+    Args:
+        overlap, tta, mirror_axes, structures, device, precision: see :func:`segment_volume`.
+        probabilities: also write the classes' probabilities there (see rep3d.probability_map), whatever
+            ``structures`` and the region say; the file must not exist yet and is removed if the run fails.
+
+    Raises:
+        BadInput, OutOfMemory, DeviceUnavailable, WeightsInvalid, OutputFailed, Cancelled.
+    """
+    run = run or Run()
+    volume, labels = prepared.volume, choose_labels(task, structures)
     torch_device = resolve_device(str(device))
     precision = resolve_precision(precision, torch_device)
-    warnings = [*volume.warnings, *checks.modality_warnings(volume, task)]
-    network_size = [max(1.0, n * s / m) for n, s, m in zip(*_ras_size(volume), spacing_mm)]
-    what = f"{volume.path or 'The volume'}: segmenting {' x '.join(map(str, volume.shape))} voxels"
-    labels_bytes = int(np.prod(volume.shape)) * (1 if task.num_classes <= 256 else 2)
-    checks.check_memory(checks.prepare_bytes(_ras_size(volume)[0], tuple(network_size)) + labels_bytes, what)
-
-    with memory_errors(torch_device):
-        run.report(0.0, "preparing")
-        with run.clock("prepare"):
-            grid = to_network_grid(volume, spacing_mm)
-            x_XYZ = _normalised(grid, intensity or task.intensity)
-            grid = replace(grid, array=x_XYZ)
-            box = checks.body_box(x_XYZ, patch)
-            if roi is not None:
-                box = checks.roi_box(roi, grid.affine, grid.shape, patch)
-            network_grid, network_spacing = grid.shape, grid.spacing_mm
-            x_CDHW = torch.from_numpy(np.ascontiguousarray(x_XYZ[tuple(slice(*b) for b in box)])).unsqueeze(0)
-            del grid, x_XYZ  # the cropped copy is all that is needed from here on
-            need = checks.window_bytes(tuple(x_CDHW.shape[1:]), patch, task.num_classes) + labels_bytes
-            checks.check_memory(need, what)  # before the first window, for what is left after cropping
-            maps = _way_back(volume, network_grid, network_spacing, box)
-        predict = _predictor(predictor, torch_device, precision, tta, mirror_axes, task)
-        dtype = np.uint8 if task.num_classes <= 256 else np.uint16
-        labelmap = np.zeros(volume.shape, dtype, order="F")  # x first, as in the file
-        _predict_labels(x_CDHW, maps, reorient(labelmap, *closest_axes(volume.affine)), predict, patch, overlap, run)
-        run.report(0.98, "measuring")
-        with run.clock("measure"):
-            if roi is not None:
-                checks.clear_outside_roi(labelmap, volume.affine, roi)
-            if len(labels) < len(task.labels):
-                keep = np.zeros(task.num_classes, dtype)
-                keep[[label.value for label in labels]] = [label.value for label in labels]
-                labelmap = keep[labelmap]
-            voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
-            stats = measure(labelmap, volume.array, labels, voxel_mm3)
+    # Before the first window, for what is left after cropping.
+    need = checks.window_bytes(tuple(prepared.x_CDHW.shape[1:]), patch, task.num_classes) + labels_bytes(volume, task)
+    checks.check_memory(need, describe(volume))
+    predict = _predictor(predictor, torch_device, precision, tta, mirror_axes, task, run)
+    dtype = np.uint8 if task.num_classes <= 256 else np.uint16
+    writer = None if probabilities is None else ProbabilityWriter(probabilities, volume.shape, task.num_classes)
+    try:
+        with memory_errors(torch_device):
+            labelmap = np.zeros(volume.shape, dtype, order="F")  # x first, as in the file
+            _predict_labels(prepared, labelmap, predict, patch, overlap, run, writer)
+            run.report(0.98, "measuring")
+            with run.clock("measure"):
+                if prepared.region is not None:
+                    prepared.region.clear_outside(labelmap, volume.affine)
+                if len(labels) < len(task.labels):
+                    keep = np.zeros(task.num_classes, dtype)
+                    keep[[label.value for label in labels]] = [label.value for label in labels]
+                    labelmap = keep[labelmap]
+                voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
+                stats = measure(labelmap, volume.array, labels, voxel_mm3)
+        if writer is not None:
+            writer.close()
+        run.report(1.0, "done")
+    except BaseException:
+        if writer is not None:
+            writer.discard()
+        raise
+    warnings = list(prepared.warnings)
     if not labelmap.any():
         warnings.append("Nothing was found: no voxel was given to any structure.")
-    run.report(1.0, "done")
     settings: dict[str, Any] = {
         "device": describe_device(torch_device),
         "precision": precision,
         "overlap": overlap,
         "tta": ("mirror" if mirror_axes else "shift") if tta else None,
-        "roi_mm_ras": list(roi) if roi else None,
+        "roi_mm_ras": prepared.region.to_setting() if prepared.region else None,
         "structures": [label.key for label in labels],
         "patch": list(patch),
-        "spacing_mm": list(spacing_mm),
-        "network_grid": list(network_grid),
-        "network_box": [list(b) for b in box],
+        "spacing_mm": list(prepared.asked_mm),
+        "network_grid": list(prepared.grid),
+        "network_box": [list(b) for b in prepared.box],
     }
     return SegmentationResult(
         volume, labelmap, task, labels, tuple(stats), tuple(dict.fromkeys(warnings)), settings, dict(run.timings)
@@ -158,18 +185,35 @@ def segment_with_weights(
         patch=tuple(meta.patch),
         spacing_mm=tuple(meta.spacing_mm),
         intensity=meta.intensity,
-        mirror_axes=tuple(meta.training.get("mirror_axes") or ()),
+        mirror_axes=mirror_axes_of(weights),
         **options,
     )
-    described = {"id": meta.id, "sha256": weights.sha256, "file": str(weights.path), "licence": meta.licence}
-    return replace(result, weights=described)
+    return replace(result, weights=describe_weights(weights))
 
 
-def _normalised(grid: Volume, intensity: Intensity) -> np.ndarray:
-    try:
-        return normalise(grid.array, intensity)
-    except BadInput as error:
-        raise BadInput(f"{grid.path or 'The volume'}: {error}", error.hint) from error
+def prepare_for(weights: Weights, volume: Volume, *, region: Region | None = None, run: Run | None = None) -> Prepared:
+    """Prepare ``volume`` as these weights need it, to be segmented more than once. Raises as :func:`prepare`."""
+    meta = weights.meta
+    return prepare(
+        volume,
+        meta.task,
+        patch=tuple(meta.patch),
+        spacing_mm=tuple(meta.spacing_mm),
+        intensity=meta.intensity,
+        roi=region,
+        run=run,
+    )
+
+
+def mirror_axes_of(weights: Weights) -> tuple[int, ...]:
+    """Axes along which the weights were trained with mirrored images."""
+    return tuple(weights.meta.training.get("mirror_axes") or ())
+
+
+def describe_weights(weights: Weights) -> dict[str, Any]:
+    """What a result records of the weights it was made with."""
+    meta = weights.meta
+    return {"id": meta.id, "sha256": weights.sha256, "file": str(weights.path), "licence": meta.licence}
 
 
 def choose_labels(task: Task, structures: tuple[str, ...] | None) -> tuple[Label, ...]:
@@ -186,18 +230,20 @@ def choose_labels(task: Task, structures: tuple[str, ...] | None) -> tuple[Label
     return tuple(label for label in task.labels if label.key in structures)
 
 
-def _ras_size(volume: Volume) -> tuple[list[int], list[float]]:
-    axes, _ = closest_axes(volume.affine)
-    return [volume.shape[a] for a in axes], [volume.spacing_mm[a] for a in axes]
-
-
 def _predictor(
-    predictor: Predictor, device: torch.device, precision: str, tta: bool, mirror_axes: tuple[int, ...], task: Task
+    predictor: Predictor,
+    device: torch.device,
+    precision: str,
+    tta: bool,
+    mirror_axes: tuple[int, ...],
+    task: Task,
+    run: Run,
 ) -> Callable[[Tensor], Tensor]:
     if isinstance(predictor, nn.Module):
         predictor = predictor.to(device).eval()
 
     def predict(x_BCDHW: Tensor) -> Tensor:
+        run.check()  # here too: one window of many views takes as long as many windows
         with autocast(device, precision):
             logits = predictor(x_BCDHW.to(device))
         if logits.shape[1] != task.num_classes:
@@ -212,25 +258,36 @@ def _predictor(
     return mirrored(predict, mirror_axes) if mirror_axes else shifted(predict)
 
 
-def _way_back(volume: Volume, size: tuple[int, ...], spacing_mm: tuple[float, ...], box: checks.Box) -> Maps:
-    """From ``box`` of the network grid to each axis of the native grid in RAS order."""
-    sizes, spacings = _ras_size(volume)
-    return tuple(AxisMap.build(sizes[a], size[a], spacings[a] / spacing_mm[a], box[a]) for a in range(3))
+def _native_sink(writer: ProbabilityWriter, volume: Volume) -> Sink:
+    """Bring tiles in RAS order into the order of the native array."""
+    axes, flips = closest_axes(volume.affine)
+
+    def sink(class_index: int, start: tuple[int, int, int], values_RAS: np.ndarray) -> None:
+        native = [0, 0, 0]
+        for a, axis in enumerate(axes):
+            end = start[a] + values_RAS.shape[a]
+            native[axis] = volume.shape[axis] - end if flips[a] else start[a]
+        writer.add(class_index, tuple(native), undo_reorient(values_RAS, axes, flips))
+
+    return sink
 
 
 def _predict_labels(
-    x_CDHW: Tensor,
-    maps: Maps,
-    labels_XYZ: np.ndarray,
+    prepared: Prepared,
+    labelmap: np.ndarray,
     predict: Callable[[Tensor], Tensor],
     patch: Patch,
     overlap: float,
-    run: _Run,
+    run: Run,
+    writer: ProbabilityWriter | None,
 ) -> None:
-    """Run the windows over the cropped network grid and fill ``labels_XYZ`` (native, RAS view) slab by slab."""
+    """Run the windows over the cropped network grid and fill ``labelmap`` (native) slab by slab."""
+    x_CDHW = prepared.x_CDHW
     padded = [max(n, p) for n, p in zip(x_CDHW.shape[1:], patch)]
     axis = min(range(3), key=lambda a: patch[a] * padded[(a + 1) % 3] * padded[(a + 2) % 3])
-    mapper = LabelMapper(labels_XYZ, maps, axis)
+    labels_XYZ = reorient(labelmap, *closest_axes(prepared.volume.affine))  # a view
+    sink = None if writer is None else _native_sink(writer, prepared.volume)
+    mapper = LabelMapper(labels_XYZ, prepared.maps(), axis, sink)
 
     def on_window(done: int, total: int) -> None:
         run.report(0.02 + 0.96 * done / total, f"segmenting (window {done} of {total})")
