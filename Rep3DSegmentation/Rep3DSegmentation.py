@@ -1,0 +1,206 @@
+"""Rep3D Segmentation: pick a task, press Apply, see the organs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+#: Packages of this module, forgotten by Reload so that their files are read again.
+PACKAGES = ("Rep3DSegmentationLib", "Rep3DSegmentationWidgets")
+
+
+class Rep3DSegmentation(ScriptedLoadableModule):
+    """What Slicer lists: title, category, help."""
+
+    def __init__(self, parent: Any):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("Rep3D Segmentation")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.dependencies = []
+        parent.contributors = ["Rep3D contributors"]
+        parent.helpText = _(
+            "Segments organs in CT and MR scans with large-kernel networks. Choose a volume and a task, press Apply; "
+            "the result is a segmentation with names, colors and codes. The first time, the Setup section installs the "
+            "Python packages that are needed. The network runs in a process of its own, so that Slicer stays "
+            "responsive and a run can be cancelled at any time.<br>For research use only; not a medical device.<br>"
+            'See the <a href="https://github.com/leeh43/Rep3D">project page</a> and docs/slicer.md for a tutorial.'
+        )
+        parent.acknowledgementText = _(
+            "If you use this module in your work, please cite: H. H. Lee et al., Rep3D: Re-parameterize Large 3D "
+            "Kernels with Low-Rank Receptive Modeling for Medical Imaging. Shipped weights were trained on public data; their "
+            "licences and citations are shown in the Weights section."
+        )
+
+
+class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Joins the panels of ``Rep3DSegmentationWidgets`` to the parameter node and to the life of the module."""
+
+    def __init__(self, parent: Any = None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: Rep3DSegmentationLogic | None = None
+        self.context: Any = None
+        self._entered = False
+
+    def setup(self) -> None:
+        """Make the widgets. Starts nothing: the worker is asked when the module is entered."""
+        ScriptedLoadableModuleWidget.setup(self)
+        from Rep3DSegmentationWidgets.assembly import Assembly
+
+        widget = slicer.util.loadUI(self.resourcePath("UI/Rep3DSegmentation.ui"))
+        self.layout.addWidget(widget)
+        self.ui = slicer.util.childWidgetVariables(widget)
+        widget.setMRMLScene(slicer.mrmlScene)
+        self.logic = Rep3DSegmentationLogic()
+        self.panels = Assembly(self.ui)
+        self.context = self.panels.context
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._on_scene_start_close)
+        self.addObserver(scene, scene.EndCloseEvent, self._on_scene_end_close)
+        self.addObserver(scene, scene.EndImportEvent, self._on_scene_end_close)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._on_nodes_changed)
+        self.panels.context.refresh()
+
+    def enter(self) -> None:
+        """The user opened the module: look at the packages, ask the worker for its tasks."""
+        self._entered = True
+        self._use_parameter_node()
+        self.panels.enter()
+
+    def exit(self) -> None:
+        """The user went to another module; a run goes on."""
+        self._entered = False
+
+    def cleanup(self) -> None:
+        """The module goes away: stop the run, the timer, the observers and the worker."""
+        self.removeObservers()
+        if self.context is not None:
+            self.panels.close()
+
+    def onReload(self) -> None:
+        """Read all files again, those of the packages too."""
+        self.cleanup()
+        for name in [name for name in sys.modules if name.split(".")[0] in PACKAGES]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    # -- parameter node and scene
+
+    def _use_parameter_node(self) -> None:
+        from Rep3DSegmentationLib.parameters import VOLUME, Parameters
+
+        node = self.logic.getParameterNode()
+        if self.context.parameters is not None and self.context.parameters.node is node:
+            return
+        self._leave_parameter_node()
+        parameters = Parameters(node)
+        parameters.set_defaults()
+        if parameters.reference(VOLUME) is None:
+            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            if (
+                first is not None
+                and first.IsA("vtkMRMLScalarVolumeNode")
+                and not first.IsA("vtkMRMLLabelMapVolumeNode")
+            ):
+                parameters.set_reference(VOLUME, first)
+        self.context.parameters = parameters
+        self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_choices_changed)
+        self._observe_volume()
+        self.context.refresh()
+
+    def _leave_parameter_node(self) -> None:
+        if self.context.parameters is not None:
+            self.removeObserver(self.context.parameters.node, vtk.vtkCommand.ModifiedEvent, self._on_choices_changed)
+            self.context.parameters = None
+            self._observe_volume()
+
+    def _on_choices_changed(self, _caller: Any = None, _event: Any = None) -> None:
+        self._observe_volume()
+        self.panels.choices_changed()
+
+    def _observe_volume(self) -> None:
+        """Follow the chosen volume: its transform or voxels may change what can be done with it."""
+        from Rep3DSegmentationLib.parameters import VOLUME
+
+        volume = self.context.parameters.reference(VOLUME) if self.context.parameters is not None else None
+        if volume is getattr(self, "_volume", None):
+            return
+        self.removeObservers(self._on_volume_changed)
+        if volume is not None:
+            for event in (vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLTransformableNode.TransformModifiedEvent):
+                self.addObserver(volume, event, self._on_volume_changed)
+        self._volume = volume
+
+    def _on_volume_changed(self, _caller: Any, _event: Any) -> None:
+        self.context.refresh()
+
+    def _on_nodes_changed(self, _caller: Any, _event: Any) -> None:
+        if self.context.parameters is not None and not slicer.mrmlScene.IsClosing():
+            self._observe_volume()
+            self.context.refresh()
+
+    def _on_scene_start_close(self, _caller: Any, _event: Any) -> None:
+        self._leave_parameter_node()
+        self.panels.scene_closed()
+
+    def _on_scene_end_close(self, _caller: Any, _event: Any) -> None:
+        self._leave_parameter_node()
+        if self._entered:
+            self._use_parameter_node()
+
+
+class Rep3DSegmentationLogic(ScriptedLoadableModuleLogic):
+    """For scripts and the Python console; see ``Rep3DSegmentationLib.logic`` for what it can do.
+
+    Example::
+
+        logic = slicer.util.getModuleLogic("Rep3DSegmentation")
+        segmentation = logic.segment(volumeNode, task="openkbp")
+    """
+
+    def __init__(self, parent: Any = None):
+        ScriptedLoadableModuleLogic.__init__(self, parent)
+        self._delegate: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if self._delegate is None:
+            from Rep3DSegmentationLib.logic import Rep3DLogic
+
+            self._delegate = Rep3DLogic()
+        return getattr(self._delegate, name)
+
+
+class Rep3DSegmentationTest(ScriptedLoadableModuleTest):
+    """Self-test for desktop Slicer: segments a small phantom-like volume with shipped weights where they run."""
+
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        """All tests."""
+        self.setUp()
+        self.test_parameters_are_saved()
+
+    def test_parameters_are_saved(self) -> None:
+        """Choices survive in the parameter node."""
+        from Rep3DSegmentationLib.parameters import Parameters
+
+        parameters = Parameters(Rep3DSegmentationLogic().getParameterNode())
+        parameters.set_defaults()
+        parameters.set(task="openkbp", overlap=0.25)
+        self.assertEqual(parameters.choices.task, "openkbp")
+        self.assertEqual(parameters.choices.overlap, 0.25)

@@ -1,0 +1,107 @@
+"""Makes the panels, and passes on to them what happens to the module as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from Rep3DSegmentationLib.errors import WorkerError
+from Rep3DSegmentationLib.session import close_client
+from slicer.i18n import tr as _
+
+from .batch_panel import BatchPanel
+from .context import Context
+from .inputs_panel import InputsPanel
+from .log_panel import LogPanel
+from .options_panel import OptionsPanel
+from .results_panel import ResultsPanel
+from .run_panel import RunPanel
+from .setup_panel import SetupPanel
+from .state import INFO, Catalog
+from .weights_panel import WeightsPanel
+
+
+class Assembly:
+    """All panels of one module widget."""
+
+    def __init__(self, ui: Any):
+        self.log = LogPanel(ui)
+        self.context = Context(ui, self.log.write)
+        self.setup = SetupPanel(self.context, self.load_catalog)
+        self.inputs = InputsPanel(self.context)
+        self.options = OptionsPanel(self.context)
+        self.run = RunPanel(self.context)
+        self.results = ResultsPanel(self.context)
+        self.batch = BatchPanel(self.context)
+        self.weights = WeightsPanel(self.context, self.load_catalog)
+        panels = (self.setup, self.inputs, self.options, self.run, self.results, self.batch, self.weights)
+        self.context.add(*panels)
+        ui.setupOutput.setVisible(False)
+        ui.deviceRefreshButton.connect("clicked()", self.load_catalog)
+
+    def enter(self) -> None:
+        """Look at what is installed, and ask the worker what it offers unless that is known."""
+        state = self.context.state
+        if not state.ready:
+            self.setup.check()  # goes on to load_catalog when all is there
+        elif state.catalog is None:
+            self.load_catalog()
+        self.context.refresh()
+
+    def choices_changed(self) -> None:
+        """The parameter node changed."""
+        self.run.withdraw_question()
+        self.context.refresh()
+
+    def scene_closed(self) -> None:
+        """The scene goes away, with the nodes of the result; a run ends by itself and says so."""
+        state = self.context.state
+        state.result, state.result_volume_id, state.estimate, state.confirm = None, None, None, None
+        self.context.refresh()
+
+    def close(self) -> None:
+        """The module goes away."""
+        if self.context.closed:
+            return
+        self.run.close()
+        self.context.close()
+        close_client()
+
+    def load_catalog(self) -> None:
+        """Ask the worker for devices, tasks and weights; the panels show them when all three have come."""
+        state, answers = self.context.state, {}
+        if state.loading or not state.ready:
+            return
+        state.loading = True
+
+        def came(method: str, answer: dict[str, Any]) -> None:
+            answers[method] = answer
+            if len(answers) < 3:
+                return
+            state.loading = False
+            models = answers["models"]
+            state.catalog = Catalog(
+                hello=answers["hello"],
+                tasks=tuple(answers["tasks"]["tasks"]),
+                weights=tuple(models["weights"]),
+                available=tuple(models["available"]),
+            )
+            self.context.log(INFO, versions_text(answers["hello"]))
+            self.context.refresh()
+
+        def failed(error: WorkerError) -> None:
+            if state.loading:  # one message for the three requests
+                state.loading = False
+                self.context.tell_error(error)
+
+        for method in ("hello", "tasks", "models"):
+            if state.loading:
+                self.context.request(method, {}, lambda answer, method=method: came(method, answer), failed)
+        self.context.refresh()
+
+
+def versions_text(hello: dict[str, Any]) -> str:
+    """One line for the log: what runs where."""
+    devices = ", ".join(device["name"] for device in hello["devices"])
+    return _("Worker: Rep3D {rep3d}, Python {python}, PyTorch {torch}, MONAI {monai}; devices: {devices}").format(
+        **{name: hello[name] for name in ("rep3d", "python", "torch", "monai")}, devices=devices
+    )
