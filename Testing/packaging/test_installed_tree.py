@@ -1,0 +1,107 @@
+"""The extension as Slicer would package it: everything in it, nothing else, and it runs from there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "Rep3DSegmentation"
+BACKEND = ROOT / "backend" / "rep3d"
+NOT_SHIPPED = {"CMakeLists.txt", "CopyBackend.cmake"}  # what builds the package is no part of it
+
+
+def relative_files(folder: Path, skip: set[str] = frozenset()) -> set[str]:
+    """Files below a folder, without byte code."""
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.name not in skip
+    }
+
+
+def expected_files() -> set[str]:
+    backend = {f"Rep3DBackend/rep3d/{name}" for name in relative_files(BACKEND)}
+    return relative_files(MODULE, NOT_SHIPPED) | backend
+
+
+@pytest.mark.parametrize("tree", ["build", "installed"])
+def test_every_file_is_shipped_and_nothing_else(built, tree: str):
+    folder = getattr(built, tree)
+    found, expected = relative_files(folder), expected_files()
+    assert expected - found == set(), "list these in Rep3DSegmentation/CMakeLists.txt"
+    assert found - expected == set()
+    assert not [name for name in found if "Testing" in name or name.startswith("docs")]
+
+
+@pytest.mark.parametrize("tree", ["build", "installed"])
+def test_files_are_the_same(built, tree: str):
+    folder = getattr(built, tree)
+    for name in expected_files():
+        backend = name.removeprefix("Rep3DBackend/rep3d/")
+        source = BACKEND / backend if backend != name else MODULE / name
+        assert (folder / name).read_bytes() == source.read_bytes(), name
+
+
+def test_weights_and_tasks_are_in_the_package(built):
+    folder = built.installed / "Rep3DBackend" / "rep3d"
+    assert len(list((folder / "tasks").glob("*.yaml"))) >= 8
+    for name in ("msd-hippocampus", "openkbp", "phantom-abdomen"):
+        assert (folder / "shipped" / f"{name}.safetensors").stat().st_size > 1_000_000
+
+
+def python_in(folder: Path, code: str, *paths: Path) -> str:
+    """Run code in a new interpreter that sees only the given folders, not the source tree's package."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("REP3D_")}
+    environment |= {"PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("tree", ["build", "installed"])
+def test_installed_module_finds_its_backend(built, tree: str, tmp_path: Path):
+    folder = getattr(built, tree)
+    code = "from Rep3DSegmentationLib.backend_location import backend_folder as f; print(f())"
+    assert Path(python_in(tmp_path, code, folder).strip()) == (folder / "Rep3DBackend").resolve()
+
+
+def test_installed_backend_finds_its_weights(built, tmp_path: Path):
+    backend = built.installed / "Rep3DBackend"
+    code = "import rep3d, rep3d.weights as w; print(rep3d.__file__); print(w.find_weights('msd-hippocampus'))"
+    package, weights = python_in(tmp_path, code, backend).splitlines()
+    assert Path(package) == backend / "rep3d" / "__init__.py"
+    assert Path(weights).parent == backend / "rep3d" / "shipped"
+
+
+def test_installed_client_talks_to_the_installed_worker(built, tmp_path: Path):
+    """The module's own client, imported from the package, starts the packaged worker and gets its answer."""
+    code = (
+        "from Rep3DSegmentationLib.client import WorkerClient\n"
+        "client = WorkerClient()\n"
+        "client.start()\n"
+        "tasks = client.call('tasks', {}, timeout_s=120)['tasks']\n"
+        "print('\\n'.join(sorted(t['weights']['path'] for t in tasks if t['weights'])))\n"
+        "client.stop()\n"
+    )
+    paths = python_in(tmp_path, code, built.installed).splitlines()
+    shipped = built.installed / "Rep3DBackend" / "rep3d" / "shipped"
+    assert shipped / "msd-hippocampus.safetensors" in {Path(path).resolve() for path in paths}
+
+
+def test_a_file_that_is_listed_but_absent_stops_the_build(cmake_command, cmake_options, tmp_path: Path):
+    """So that the comparison above cannot pass by the stand-in copying whatever is there."""
+    source = tmp_path / "source"
+    shutil.copytree(MODULE, source / "Rep3DSegmentation", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "CMakeLists.txt", source)
+    (source / "Rep3DSegmentation" / "Rep3DSegmentationLib" / "client.py").unlink()
+    command = [cmake_command, "-S", str(source), "-B", str(tmp_path / "build"), *cmake_options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "Rep3DSegmentationLib/client.py" in done.stderr
