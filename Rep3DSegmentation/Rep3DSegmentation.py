@@ -39,8 +39,9 @@ class Rep3DSegmentation(ScriptedLoadableModule):
         )
         parent.acknowledgementText = _(
             "If you use this module in your work, please cite: H. H. Lee et al., Rep3D: Re-parameterize Large 3D "
-            "Kernels with Low-Rank Receptive Modeling for Medical Imaging. Shipped weights were trained on public data; their "
-            "licences and citations are shown in the Weights section."
+            'Kernels with Low-Rank Receptive Modeling, <a href="https://arxiv.org/abs/2505.19603">arXiv 2505.19603</a>.'
+            " This is an independent implementation. Shipped weights were trained on public data; their licences are "
+            "shown in the Weights section."
         )
 
 
@@ -159,6 +160,13 @@ class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self._leave_parameter_node()
         if self._entered:
             self._use_parameter_node()
+
+
+def shown_volume() -> Any:
+    """The scalar volume that the slice views show, or None: what a user means by "the scan"."""
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    node = slicer.mrmlScene.GetNodeByID(selection.GetActiveVolumeID() or "") if selection is not None else None
+    return node if node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode" else None
 
 
 class Rep3DSegmentationLogic(ScriptedLoadableModuleLogic):

@@ -27,7 +27,7 @@ class Assembly:
         self.log = LogPanel(ui)
         self.context = Context(ui, self.log.write)
         self.setup = SetupPanel(self.context, self.load_catalog)
-        self.inputs = InputsPanel(self.context)
+        self.inputs = InputsPanel(self.context, self.load_catalog)
         self.options = OptionsPanel(self.context)
         self.run = RunPanel(self.context)
         self.results = ResultsPanel(self.context)
@@ -66,12 +66,16 @@ class Assembly:
         self.context.close()
         close_client()
 
+    def _on_worker_log(self, line: str) -> None:
+        self.context.log(INFO, line)
+
     def load_catalog(self) -> None:
         """Ask the worker for devices, tasks and weights; the panels show them when all three have come."""
         state, answers = self.context.state, {}
         if state.loading or not state.ready:
             return
         state.loading = True
+        self.context.client().on_log = self._on_worker_log
 
         def came(method: str, answer: dict[str, Any]) -> None:
             answers[method] = answer

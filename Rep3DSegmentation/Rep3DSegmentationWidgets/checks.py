@@ -6,7 +6,7 @@ from typing import Any
 
 from Rep3DSegmentationLib.errors import WorkerError
 from Rep3DSegmentationLib.parameters import VOLUME, Choices, Parameters
-from Rep3DSegmentationLib.volumes import check_volume
+from Rep3DSegmentationLib.volumes import check_transform, check_volume
 from slicer.i18n import tr as _
 
 from .state import PanelState
@@ -14,8 +14,7 @@ from .state import PanelState
 
 def under_nonlinear_transform(volume: Any) -> bool:
     """Whether a transform that is not linear stands between the volume and the world."""
-    transform = volume.GetParentTransformNode() if volume is not None else None
-    return transform is not None and not transform.IsTransformToWorldLinear()
+    return volume is not None and not check_transform(volume)
 
 
 def run_obstacle(state: PanelState, parameters: Parameters | None) -> str | None:
@@ -27,9 +26,11 @@ def run_obstacle(state: PanelState, parameters: Parameters | None) -> str | None
     if volume is None:
         return _("Choose a volume.")
     try:
-        check_volume(volume, harden=choices.harden)
+        check_volume(volume)
     except WorkerError as error:
         return f"{error.message} {error.hint}".strip()
+    if under_nonlinear_transform(volume) and not choices.harden:
+        return _("{0} is under a non-linear transform: allow a hardened copy.").format(volume.GetName())
     return _task_obstacle(state, choices)
 
 
@@ -68,7 +69,7 @@ def _common_obstacle(state: PanelState, parameters: Parameters | None) -> str | 
         return _("The list of tasks is being loaded.")
     if parameters is None:
         return _("The scene is being closed.")
-    return None if state.catalog else _("Rep3D's worker did not start; see the message above and try Refresh.")
+    return None if state.catalog else _("The tasks could not be loaded; load them again under Inputs.")
 
 
 def _task_obstacle(state: PanelState, choices: Choices) -> str | None:

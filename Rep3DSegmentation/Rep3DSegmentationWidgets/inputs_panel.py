@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from Rep3DSegmentationLib.parameters import SEGMENTATION, VOLUME
@@ -14,15 +15,17 @@ from .text import task_details
 
 
 class InputsPanel:
-    """Volume, task, segmentation."""
+    """Volume, task, segmentation. ``reload`` asks the worker for the tasks again."""
 
-    def __init__(self, context: Context):
+    def __init__(self, context: Context, reload: Callable[[], None]):
         self.context, ui = context, context.ui
+        self._reload = reload
         self._tasks = ChoiceList(ui.taskSelector)
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_volume)
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_segmentation)
         ui.taskSelector.connect("currentIndexChanged(int)", self._on_task)
         ui.hardenCheckBox.connect("toggled(bool)", self._on_harden)
+        ui.taskDetailsLabel.connect("linkActivated(QString)", self._on_link)
 
     def refresh(self) -> None:
         """Show the choices and what is known of the task."""
@@ -63,9 +66,13 @@ class InputsPanel:
         return items
 
     def _show_details(self, key: str) -> None:
-        catalog = self.context.state.catalog
+        state, label = self.context.state, self.context.ui.taskDetailsLabel
+        catalog = state.catalog
         task = catalog.task(key) if catalog else None
-        self.context.ui.taskDetailsLabel.setVisible(task is not None)
+        can_reload = state.ready and catalog is None and not state.loading
+        label.setVisible(task is not None or can_reload)
+        if can_reload:
+            label.setText(f'<a href="reload">{_("Load the tasks again")}</a>')
         if task is None:
             return
         files = [row["file"] for row in catalog.weights_of(key)]
@@ -75,7 +82,7 @@ class InputsPanel:
             installed = _("not installed; can be downloaded under Weights")
         else:
             installed = _("not installed; import a file under Weights")
-        self.context.ui.taskDetailsLabel.setText(task_details(task, installed))
+        label.setText(task_details(task, installed))
         self.context.ui.taskSelector.setToolTip(" ".join([task["purpose"], task.get("notes") or ""]).strip())
 
     def _on_volume(self, node: Any) -> None:
@@ -95,3 +102,6 @@ class InputsPanel:
     def _on_harden(self, checked: bool) -> None:
         if not self.context.updating and self.context.parameters is not None:
             self.context.parameters.set(harden=bool(checked))
+
+    def _on_link(self, _target: str) -> None:
+        self._reload()

@@ -7,7 +7,7 @@ from typing import Any
 import qt
 import slicer
 from Rep3DSegmentationLib.errors import WorkerError
-from Rep3DSegmentationLib.segmentations import show_surface
+from Rep3DSegmentationLib.segmentations import is_shown_3d, show_3d
 from slicer.i18n import tr as _
 
 from .context import Context, scene
@@ -48,8 +48,8 @@ class ResultsPanel:
         ui.resultLabel.setText(result_text(state, node.GetName() if node is not None else None))
         warnings = "\n".join(result.warnings)
         show_message(ui.warningsFrame, ui.warningsLabel, Message(WARNING, warnings) if warnings else None)
+        ui.show3DButton.setChecked(node is not None and is_shown_3d(node))
         if result is not self._shown:
-            ui.show3DButton.setChecked(False)
             self._fill(result.stats)
             self._shown = result
 
@@ -80,7 +80,7 @@ class ResultsPanel:
         if self.context.updating or node is None:
             return
         try:
-            show_surface(node, bool(checked))
+            show_3d(node, bool(checked))
         except WorkerError as error:
             self.context.tell_error(error)
             return

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from Rep3DSegmentationLib.errors import WorkerError
+from Rep3DSegmentationLib.grids import Grid
 from Rep3DSegmentationLib.parameters import ROI, SEGMENTATION, VOLUME
 from Rep3DSegmentationLib.rois import roi_param
 from Rep3DSegmentationLib.run import SegmentationRun, SegmentOptions
-from Rep3DSegmentationLib.volumes import geometry
+from Rep3DSegmentationLib.volumes import check_volume, world_affine
 from slicer.i18n import tr as _
 
-from .checks import run_obstacle
+from .checks import run_obstacle, under_nonlinear_transform
 from .context import Context
-from .state import INFO, Estimate, Job
+from .state import INFO, WARNING, Estimate, Job
 from .text import duration_text, size_text
 
 #: A run that is estimated to take longer than this is only started after a question.
@@ -77,9 +78,9 @@ class RunPanel:
 
     def close(self) -> None:
         """End a run without telling anybody: the panel goes away."""
-        if self._run is not None and self._run.running:
-            self._run.cancel()
-        self._run = None
+        run, self._run = self._run, None
+        if run is not None:
+            run.cancel()
 
     def _on_estimate(self) -> None:
         if run_obstacle(self.context.state, self.context.parameters) is None:
@@ -119,7 +120,7 @@ class RunPanel:
             state.estimate = Estimate(request, answer)
             self.context.log(INFO, self._estimate_text())
             if then_run and not cancelling:
-                self._judge(answer)
+                self._go_on(answer)
             self.context.refresh()
 
         def failed(error: WorkerError) -> None:
@@ -131,9 +132,12 @@ class RunPanel:
     def _estimate_request(self) -> dict[str, Any]:
         parameters = self.context.parameters
         choices, roi = parameters.choices, parameters.reference(ROI)
-        shape, affine = geometry(parameters.reference(VOLUME))
+        volume = parameters.reference(VOLUME)
+        check_volume(volume)
+        grid = Grid.of(volume)
+        affine = grid.affine if under_nonlinear_transform(volume) else world_affine(volume)
         request = {
-            "volume": {"shape": shape, "affine": affine},
+            "volume": {"shape": list(grid.shape), "affine": affine.tolist()},
             "task": choices.task,
             "device": choices.device,
             "overlap": choices.overlap,
@@ -144,6 +148,13 @@ class RunPanel:
         if roi is not None:
             request["roi"] = roi_param(roi)
         return request
+
+    def _go_on(self, answer: dict[str, Any]) -> None:
+        """The estimate came: run, unless the scene or the choices changed meanwhile."""
+        if run_obstacle(self.context.state, self.context.parameters) is None and self._estimate_is_current():
+            self._judge(answer)
+        else:
+            self.context.tell(WARNING, _("Not started: the scene or the choices changed meanwhile."))
 
     def _judge(self, answer: dict[str, Any]) -> None:
         """Start, or ask first."""
@@ -216,7 +227,7 @@ class RunPanel:
             state.result, state.result_volume_id = result, volume_id
             self.context.ui.resultsSection.setCollapsed(False)
             for warning in result.warnings:
-                self.context.log("warning", warning)
+                self.context.log(WARNING, warning)
             self.context.tell(INFO, _("Done in {0}.").format(duration_text(result.seconds)))
 
         def failed(error: WorkerError) -> None:
@@ -228,11 +239,13 @@ class RunPanel:
             state.job = Job("segment", stage, fraction, eta_s, cancelling)
             self.refresh()
 
-        self._run = SegmentationRun(self.context.client(), volume, options, progress, done, failed)
-        self._run.start()
-        run = self._run
-        if run is not None:
-            self.context.watch_run(lambda: run.running)
+        try:
+            self._run = run = SegmentationRun(self.context.client(), volume, options, progress, done, failed)
+            run.start()
+        except WorkerError as error:
+            failed(error)
+            return
+        self.context.watch_run(lambda: run.state == "running")
         self.context.refresh()
 
 
