@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from dataclasses import dataclass
+from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 
@@ -20,18 +20,8 @@ from rep3d.errors import BadInput, OutputFailed
 
 FORMAT = 1
 FLOOR = 1 / 64  # a class that stays below this everywhere in a tile is left out of it
+REMEMBERED_TILES = 64  # of 64^3 bytes each
 Index = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A box of voxels of one class and where its bytes lie in the file."""
-
-    class_index: int
-    start: Index
-    shape: Index
-    offset: int
-    length: int
 
 
 class ProbabilityWriter:
@@ -48,7 +38,7 @@ class ProbabilityWriter:
 
     def __init__(self, path: str | Path, shape: Index, num_classes: int):
         self.path, self.shape, self.num_classes = Path(path), tuple(shape), num_classes
-        self.tiles: list[Tile] = []
+        self._tiles: list[list[int]] = []  # class, start, shape, offset, length: as in the index
         self._offset = 0
         try:
             self._stream = open(self.path, "xb")  # noqa: SIM115 - closed by close() or discard()
@@ -64,8 +54,7 @@ class ProbabilityWriter:
             self._stream.write(data)
         except OSError as error:
             raise _failed(self.path, error) from error
-        box = tuple(int(s) for s in start), tuple(int(n) for n in values.shape)
-        self.tiles.append(Tile(int(class_index), *box, self._offset, len(data)))
+        self._tiles.append([int(class_index), *map(int, start), *values.shape, self._offset, len(data)])
         self._offset += len(data)
 
     def close(self) -> None:
@@ -75,7 +64,7 @@ class ProbabilityWriter:
             "shape": list(self.shape),
             "num_classes": self.num_classes,
             "bytes": self._offset,
-            "tiles": [[t.class_index, *t.start, *t.shape, t.offset, t.length] for t in self.tiles],
+            "tiles": self._tiles,
         }
         target = index_path(self.path)
         partial = target.with_name(target.name + ".part")
@@ -105,31 +94,30 @@ class ProbabilityMap:
         self.path = Path(path)
         try:
             index = json.loads(index_path(self.path).read_text(encoding="utf-8"))
-            tiles = [Tile(t[0], tuple(t[1:4]), tuple(t[4:7]), t[7], t[8]) for t in index["tiles"]]
+            rows = np.asarray(index["tiles"], np.int64).reshape(-1, 9)
             self.shape: Index = tuple(int(n) for n in index["shape"])
             self.num_classes = int(index["num_classes"])
             whole = index["format"] == FORMAT and self.path.stat().st_size == index["bytes"]
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{self.path}: not a probability map ({error})", "Run the segmentation again.") from error
         if not whole:
             raise BadInput(f"{self.path}: the probability map is cut off or of another version.", "Run it again.")
-        self._tiles: dict[int, list[Tile]] = {}
-        for tile in tiles:
-            self._tiles.setdefault(tile.class_index, []).append(tile)
+        self._classes, self._starts, self._stops = rows[:, 0], rows[:, 1:4], rows[:, 1:4] + rows[:, 4:7]
+        self._places = rows[:, 7:]
+        self._decoded: OrderedDict[int, np.ndarray] = OrderedDict()
 
     @property
     def classes(self) -> tuple[int, ...]:
         """Classes (background never) that have any tile, in order."""
-        return tuple(sorted(self._tiles))
+        return tuple(int(c) for c in np.unique(self._classes))
 
     def box(self, class_index: int) -> tuple[Index, Index] | None:
         """First voxel and shape of the smallest box of tiles that holds the class; None if it is nowhere."""
-        tiles = self._tiles.get(class_index)
-        if not tiles:
+        tiles = np.flatnonzero(self._classes == class_index)
+        if not len(tiles):
             return None
-        low = tuple(min(t.start[a] for t in tiles) for a in range(3))
-        high = tuple(max(t.start[a] + t.shape[a] for t in tiles) for a in range(3))
-        return low, tuple(h - b for h, b in zip(high, low))
+        low, high = self._starts[tiles].min(axis=0), self._stops[tiles].max(axis=0)
+        return tuple(map(int, low)), tuple(map(int, high - low))
 
     def read(self, class_index: int) -> tuple[np.ndarray, Index]:
         """Probabilities of a class, uint8 ``round(255 p)`` [i, j, k] in its box, and the box's first voxel.
@@ -140,31 +128,38 @@ class ProbabilityMap:
         if box is None:
             return np.zeros((0, 0, 0), np.uint8), (0, 0, 0)
         first, shape = box
-        values = np.zeros(shape, np.uint8)
+        values = np.zeros(shape, np.uint8, order="F")  # i fastest, as the voxels of a volume
         with open(self.path, "rb") as stream:
-            for tile in self._tiles[class_index]:
-                where = tuple(slice(s - f, s - f + n) for s, f, n in zip(tile.start, first, tile.shape))
-                values[where] = self._decode(stream, tile)
+            for tile in np.flatnonzero(self._classes == class_index):
+                where = tuple(slice(a - f, z - f) for a, z, f in zip(self._starts[tile], self._stops[tile], first))
+                values[where] = self._decode(stream, int(tile))
         return values, first
 
     def at(self, voxel: Index) -> dict[int, float]:
-        """Probability of every class but background at one voxel; classes that are impossible there are left out."""
+        """Probability of every class but background at one voxel; classes that are impossible there are left out.
+
+        Tiles are remembered, so that following a mouse costs next to nothing.
+        """
+        here = np.flatnonzero(((self._starts <= voxel) & (voxel < self._stops)).all(axis=1))
         found: dict[int, float] = {}
-        with open(self.path, "rb") as stream:
-            for class_index, tiles in self._tiles.items():
-                for tile in tiles:
-                    inside = tuple(v - s for v, s in zip(voxel, tile.start))
-                    if all(0 <= v < n for v, n in zip(inside, tile.shape)):
-                        value = int(self._decode(stream, tile)[inside])
-                        if value:
-                            found[class_index] = value / 255
+        for tile in map(int, here):
+            if tile not in self._decoded:
+                with open(self.path, "rb") as stream:
+                    self._decoded[tile] = self._decode(stream, tile)
+                while len(self._decoded) > REMEMBERED_TILES:
+                    self._decoded.popitem(last=False)
+            self._decoded.move_to_end(tile)
+            value = int(self._decoded[tile][tuple(np.asarray(voxel) - self._starts[tile])])
+            if value:
+                found[int(self._classes[tile])] = value / 255
         return found
 
-    def _decode(self, stream: Any, tile: Tile) -> np.ndarray:
-        stream.seek(tile.offset)
+    def _decode(self, stream: BinaryIO, tile: int) -> np.ndarray:
+        offset, length = map(int, self._places[tile])
+        stream.seek(offset)
         try:
-            data = zlib.decompress(stream.read(tile.length))
-            return np.frombuffer(data, np.uint8).reshape(tile.shape)
+            data = zlib.decompress(stream.read(length))
+            return np.frombuffer(data, np.uint8).reshape(self._stops[tile] - self._starts[tile])
         except (zlib.error, ValueError) as error:
             raise BadInput(f"{self.path}: the probability map is damaged ({error}).", "Run it again.") from error
 
