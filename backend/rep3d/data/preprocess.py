@@ -47,17 +47,23 @@ def undo_reorient(array: np.ndarray, axes: tuple[int, int, int], flips: tuple[bo
     return array[tuple(slice(None, None, -1 if f else 1) for f in flips)].transpose(np.argsort(axes))
 
 
-def to_ras(vol: Volume) -> Volume:
-    """The volume with axes permuted and flipped to the closest RAS+ order; values and world positions unchanged."""
-    axes, flips = closest_axes(vol.affine)
-    affine = vol.affine.copy()
-    affine[:3, :3] = vol.affine[:3, list(axes)]
-    array = reorient(vol.array, axes, flips)
+def ras_grid(shape: tuple[int, ...], affine: np.ndarray) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Size and affine of a grid after its axes were permuted and flipped to the closest RAS+ order."""
+    axes, flips = closest_axes(affine)
+    size = tuple(int(shape[a]) for a in axes)
+    out = affine.copy()
+    out[:3, :3] = affine[:3, list(axes)]
     for axis, flip in enumerate(flips):
         if flip:
-            affine[:3, 3] += affine[:3, axis] * (array.shape[axis] - 1)
-            affine[:3, axis] *= -1
-    return replace(vol, array=array, affine=affine, geometry=None)
+            out[:3, 3] += out[:3, axis] * (size[axis] - 1)
+            out[:3, axis] *= -1
+    return size, out
+
+
+def to_ras(vol: Volume) -> Volume:
+    """The volume with axes permuted and flipped to the closest RAS+ order; values and world positions unchanged."""
+    array = reorient(vol.array, *closest_axes(vol.affine))
+    return replace(vol, array=array, affine=ras_grid(vol.shape, vol.affine)[1], geometry=None)
 
 
 def resampled_size(size: int, spacing: float, new_spacing: float) -> int:
@@ -154,6 +160,21 @@ def resample_labels(array: np.ndarray, spacing: Triple, new_spacing: Triple) -> 
     return out
 
 
+def network_grid(
+    shape: tuple[int, ...], affine: np.ndarray, spacing_mm: Triple
+) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Size and affine of the network's grid over a native one, as :func:`to_network_grid` makes it."""
+    size, ras = ras_grid(shape, affine)
+    spacing = np.linalg.norm(ras[:3, :3], axis=0)
+    new = tuple(resampled_size(n, float(s), m) for n, s, m in zip(size, spacing, spacing_mm))
+    matrix = ras[:3, :3] / spacing * np.asarray(spacing_mm)
+    out = np.eye(4)
+    out[:3, :3] = matrix
+    centre = ras[:3, :3] @ ((np.asarray(size) - 1) / 2) + ras[:3, 3]
+    out[:3, 3] = centre - matrix @ ((np.asarray(new) - 1) / 2)
+    return new, out
+
+
 def to_network_grid(vol: Volume, spacing_mm: Triple, *, label: bool = False) -> Volume:
     """The volume on the network's grid: closest-axis orientation to RAS+ first, then resampled to ``spacing_mm``.
 
@@ -161,14 +182,8 @@ def to_network_grid(vol: Volume, spacing_mm: Triple, *, label: bool = False) -> 
     The new grid has ``max(1, round(size * spacing / new))`` voxels an axis, centred on the old extent.
     """
     ras = to_ras(vol)
-    spacing = ras.spacing_mm
-    array = (resample_labels if label else resample_array)(ras.array, spacing, spacing_mm)
-    matrix = ras.affine[:3, :3] / np.asarray(spacing) * np.asarray(spacing_mm)
-    affine = np.eye(4)
-    affine[:3, :3] = matrix
-    centre = ras.affine[:3, :3] @ ((np.asarray(ras.shape) - 1) / 2) + ras.affine[:3, 3]
-    affine[:3, 3] = centre - matrix @ ((np.asarray(array.shape) - 1) / 2)
-    return replace(ras, array=array, affine=affine, geometry=None)
+    array = (resample_labels if label else resample_array)(ras.array, ras.spacing_mm, spacing_mm)
+    return replace(ras, array=array, affine=network_grid(vol.shape, vol.affine, spacing_mm)[1], geometry=None)
 
 
 def normalise(array: np.ndarray, intensity: Intensity) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 from rep3d.data.dicom_series import has_dicom
 from rep3d.data.reading import IMAGE_SUFFIXES, read_volume
 from rep3d.data.volume import Volume
-from rep3d.errors import BadInput, Cancelled, Rep3DError
+from rep3d.errors import BadInput, Cancelled, OutOfMemory, Rep3DError
 from rep3d.inference.dicom_seg import require_dicom
 from rep3d.inference.result import SegmentationResult
 from rep3d.inference.writing import FORMATS, OutputFiles, check_writable, format_of, write_result
@@ -178,6 +178,9 @@ def _run(job: Job, segment: Segment, overwrite: bool, series_uid: str | None) ->
         raise
     except Rep3DError as error:
         return Outcome(job, error=error, seconds=time.perf_counter() - start)
+    except MemoryError:
+        short = OutOfMemory(f"{job.source}: there is not enough memory for this scan.", "Close other programs.")
+        return Outcome(job, error=short, seconds=time.perf_counter() - start)
     except Exception as error:
         if os.environ.get("REP3D_TRACEBACK"):
             raise

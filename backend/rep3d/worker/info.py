@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,8 @@ import rep3d
 from rep3d.errors import Rep3DError
 from rep3d.inference.devices import resolve_device
 from rep3d.tasks import Task, list_tasks
-from rep3d.weights import SHIPPED_FOLDER, WeightsMeta, list_weights, read_meta
+from rep3d.weights import WeightsMeta, list_weights, read_meta
+from rep3d.weights_store import origin
 from rep3d.worker import params, protocol
 from rep3d.worker.job import Job
 from rep3d.worker.warm import WarmModels
@@ -100,11 +100,6 @@ def task_row(task: Task, trained: WeightsMeta | None, weights: dict[str, Any] | 
     if trained:
         row["licence"] = trained.licence
     return row
-
-
-def origin(path: Path) -> str:
-    """``shipped`` with Rep3D, or the ``user``'s own."""
-    return "shipped" if path.parent == SHIPPED_FOLDER else "user"
 
 
 def unload(job: Job, models: WarmModels) -> dict[str, Any]:

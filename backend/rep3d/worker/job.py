@@ -113,6 +113,12 @@ class Job:
         self._outputs.append(final)
         return final.name
 
+    def output_path(self, stem: str, suffix: str) -> Path:
+        """A new name in the private folder for a file that the method writes itself, and that is dropped with it."""
+        path = self.folder / f"{stem}-{uuid.uuid4().hex}{suffix}"
+        self._outputs.append(path)
+        return path
+
     def drop_outputs(self) -> None:
         """Remove every array that was written: nobody will hear of them."""
         for path in self._outputs:

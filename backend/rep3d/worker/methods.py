@@ -18,7 +18,20 @@ FUNCTIONS = {
     "hello": "rep3d.worker.info:hello",
     "tasks": "rep3d.worker.info:tasks",
     "unload": "rep3d.worker.info:unload",
+    "models": "rep3d.worker.weights:models",
+    "inspect": "rep3d.worker.weights:inspect",
+    "import_weights": "rep3d.worker.weights:import_weights",
+    "remove_weights": "rep3d.worker.weights:remove_weights",
+    "download_weights": "rep3d.worker.weights:download_weights",
+    "estimate": "rep3d.worker.estimate:estimate",
     "segment": "rep3d.worker.segment:segment",
+    "segment_files": "rep3d.worker.segment_files:segment_files",
+    "masks": "rep3d.worker.explain:masks",
+    "erf": "rep3d.worker.explain:erf",
+    "open": "rep3d.worker.click:open_volume",
+    "prepare": "rep3d.worker.click:prepare",
+    "window": "rep3d.worker.click:window",
+    "forget": "rep3d.worker.click:forget",
 }
 #: What inference imports, by module name. Looked for; only the first is imported at once, to see whether it loads.
 PACKAGES = ("torch", "numpy", "scipy", "monai", "SimpleITK", "safetensors", "yaml", "platformdirs", "psutil")

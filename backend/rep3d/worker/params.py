@@ -132,6 +132,10 @@ METHODS: dict[str, dict[str, Field]] = {
         "class": Field(optional(whole), None),
         "device": Field(text, "auto"),
     },
+    "open": {"volume": Field(VOLUME), **_TASK},
+    "prepare": {"key": Field(text), **_RUN},
+    "window": {"key": Field(text), "at_ijk": Field(list_of(whole, 3)), **_RUN},
+    "forget": {"key": Field(text)},
     "unload": {},
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rep3d.data.nifti_header import SHEAR_TOLERANCE
-from rep3d.data.preprocess import closest_axes
+from rep3d.data.preprocess import network_grid, ras_grid
 from rep3d.data.reading import replace_not_finite
 from rep3d.data.volume import Volume
 from rep3d.errors import BadInput
@@ -31,6 +32,8 @@ def map_volume(job: Job, spec: dict[str, Any]) -> Volume:
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError) as error:
+        if getattr(error, "errno", None) == errno.ENOMEM:
+            raise MemoryError from error
         raise ProtocolError(f"{path.name} is not a whole .npy file that can be mapped: {error}") from error
     name = spec["name"] or "The volume"
     if array.dtype.kind not in "biuf":
@@ -62,20 +65,12 @@ def check_affine(name: str, values: list[list[float]]) -> np.ndarray:
     return affine
 
 
-def network_size(shape: tuple[int, ...], affine: np.ndarray, meta: WeightsMeta) -> tuple[list[int], list[int]]:
-    """Size of the volume in RAS order, and on the network's grid."""
-    axes, _ = closest_axes(affine)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    native = [int(shape[a]) for a in axes]
-    network = [max(1, round(shape[a] * spacing[a] / m)) for a, m in zip(axes, meta.spacing_mm)]
-    return native, network
-
-
 def check_memory(volume: Volume, meta: WeightsMeta) -> None:
     """Raise OutOfMemory if not even preparing fits; before any voxel is touched."""
-    native, network = network_size(volume.shape, volume.affine, meta)
+    native, _ = ras_grid(volume.shape, volume.affine)
+    network, _ = network_grid(volume.shape, volume.affine, meta.spacing_mm)
     what = f"{volume.path}: segmenting {' x '.join(map(str, volume.shape))} voxels"
-    checks.check_memory(checks.prepare_bytes(tuple(native), tuple(network)) + volume.array.size, what)
+    checks.check_memory(checks.prepare_bytes(native, network) + volume.array.size, what)
 
 
 def finite(volume: Volume) -> Volume:

@@ -14,6 +14,7 @@ from rep3d.errors import BadInput, WeightsInvalid
 from rep3d.ops.spectra import clear_spectrum_cache
 from rep3d.tasks import load_task
 from rep3d.weights import Weights, find_weights, load_weights
+from rep3d.worker.click import OpenVolumes
 from rep3d.worker.job import Job
 
 _TASK_KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
@@ -35,6 +36,7 @@ class WarmModels:
         self._file: tuple[str, int, int] | None = None  # path, size, time of change
         self._weights: Weights | None = None
         self._network: nn.Module | None = None
+        self.open_volumes = OpenVolumes()
 
     def weights(self, task: str | None, path: str | None) -> Weights:
         """The checked weights of that file, or those installed for the task; read again only if the file changed.

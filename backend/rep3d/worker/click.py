@@ -1,0 +1,149 @@
+"""``open``, ``prepare``, ``window``, ``forget``: one volume looked at many times, as a person clicks through it.
+
+``open`` brings the volume onto the network's grid once. ``prepare`` then segments all of it, ``window`` one patch around
+a voxel; both leave a probability map (rep3d.probability_map) in the private folder, to be read by the other side.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import OrderedDict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rep3d.inference.pipeline import describe_weights, mirror_axes_of, prepare_for, segment_prepared
+from rep3d.inference.prepared import Prepared
+from rep3d.inference.run import Run
+from rep3d.probability_map import index_path
+from rep3d.worker import volumes
+from rep3d.worker.job import Job
+from rep3d.worker.protocol import ProtocolError
+from rep3d.worker.segment import run_options
+
+if TYPE_CHECKING:
+    from rep3d.worker.warm import WarmModels
+
+MOST = 4  # volumes that are kept open; one more, and the one that was used longest ago is forgotten
+
+
+@dataclass
+class OpenVolume:
+    """A volume on the network's grid, the weights that it was prepared for, and its files."""
+
+    prepared: Prepared
+    task: str
+    weights: str | None
+    sha256: str
+    files: list[Path]
+
+
+class OpenVolumes:
+    """The volumes that are open, by key."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, OpenVolume] = OrderedDict()
+
+    def add(self, volume: OpenVolume) -> str:
+        """Keep a volume; returns its key."""
+        key = uuid.uuid4().hex
+        self._open[key] = volume
+        while len(self._open) > MOST:
+            self.forget(next(iter(self._open)))
+        return key
+
+    def get(self, key: str) -> OpenVolume:
+        """The volume of that key. Raises ProtocolError if it is not open (any more)."""
+        if key not in self._open:
+            raise ProtocolError(f"no volume is open under the key {key[:40]!r}", "Open the volume again.")
+        self._open.move_to_end(key)
+        return self._open[key]
+
+    def forget(self, key: str) -> None:
+        """Drop a volume and its files, if it is open."""
+        volume = self._open.pop(key, None)
+        if volume is not None:
+            for path in volume.files:
+                path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Drop all of them."""
+        for key in list(self._open):
+            self.forget(key)
+
+
+def open_volume(job: Job, models: WarmModels) -> dict[str, Any]:
+    """Resample and normalise a volume for weights. Raises what ``segment`` raises before its first window."""
+    start = time.perf_counter()
+    p = job.params
+    job.progress(0.0, "preparing")
+    weights = models.weights(p["task"], p["weights"])
+    volume = volumes.map_volume(job, p["volume"])
+    volumes.check_memory(volume, weights.meta)
+    prepared = prepare_for(weights, volumes.finite(volume), run=Run(job.progress, job.cancelled))
+    job.check()
+    task = weights.meta.task
+    key = models.open_volumes.add(OpenVolume(prepared, task.key, p["weights"], weights.sha256, []))
+    return {
+        "key": key,
+        "task": task.key,
+        "label_info": [label.to_dict() for label in task.labels],
+        "shape": list(volume.shape),
+        "warnings": list(prepared.warnings),
+        "weights": describe_weights(weights),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def prepare(job: Job, models: WarmModels) -> dict[str, Any]:
+    """Segment the whole of an open volume: label map and probability map."""
+    opened = models.open_volumes.get(job.params["key"])
+    return _run(job, models, opened, opened.prepared, labels=True)
+
+
+def window(job: Job, models: WarmModels) -> dict[str, Any]:
+    """Segment one patch around a voxel of an open volume: probability map. Raises BadInput for a voxel outside."""
+    opened = models.open_volumes.get(job.params["key"])
+    weights = models.weights(opened.task, opened.weights)
+    around = opened.prepared.around(tuple(job.params["at_ijk"]), tuple(weights.meta.patch))
+    return _run(job, models, opened, around, labels=False)
+
+
+def forget(job: Job, models: WarmModels) -> dict[str, Any]:
+    """Drop an open volume and the files that belong to it; harmless if it is not open."""
+    models.open_volumes.forget(job.params["key"])
+    return {}
+
+
+def _run(job: Job, models: WarmModels, opened: OpenVolume, part: Prepared, labels: bool) -> dict[str, Any]:
+    start = time.perf_counter()
+    model = models.model(opened.task, opened.weights, job)
+    if model.weights.sha256 != opened.sha256:
+        raise ProtocolError("the weights have changed since the volume was opened", "Open the volume again.")
+    path = job.output_path("probabilities", ".bin")
+    result = segment_prepared(
+        part,
+        model.network,
+        model.weights.meta.task,
+        patch=tuple(model.weights.meta.patch),
+        mirror_axes=mirror_axes_of(model.weights),
+        probabilities=path,
+        run=Run(job.progress, job.cancelled),
+        **run_options(job.params),
+    )
+    answer = {
+        "probabilities": path.name,
+        "stats": [asdict(structure) for structure in result.stats],
+        "warnings": list(result.warnings),
+        "settings": result.settings,
+        "cached": model.cached,
+    }
+    files = [path, index_path(path)]
+    if labels:
+        answer["labels"] = job.write_array("labels", np.asfortranarray(result.labelmap))
+        files.append(job.folder / answer["labels"])
+    opened.files += files
+    return {**answer, "seconds": time.perf_counter() - start}
