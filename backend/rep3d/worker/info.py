@@ -103,6 +103,7 @@ def task_row(task: Task, trained: WeightsMeta | None, weights: dict[str, Any] | 
 
 
 def unload(job: Job, models: WarmModels) -> dict[str, Any]:
-    """Forget the model."""
+    """Forget the model and the volumes that are open."""
+    models.open_volumes.clear()
     models.unload()
     return {}

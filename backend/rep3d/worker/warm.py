@@ -14,8 +14,8 @@ from rep3d.errors import BadInput, WeightsInvalid
 from rep3d.ops.spectra import clear_spectrum_cache
 from rep3d.tasks import load_task
 from rep3d.weights import Weights, find_weights, load_weights
-from rep3d.worker.click import OpenVolumes
 from rep3d.worker.job import Job
+from rep3d.worker.open_volumes import OpenVolumes
 
 _TASK_KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 
