@@ -198,11 +198,15 @@ class WorkerClient:
                     raise WorkerError("cancelled", text.format(method=pending.method, seconds=timeout_s))
                 if idle is not None:
                     idle()
-                if self._child is not None:
-                    self._child.inbox.arrived.wait(_POLL_S)
+                self.pause()
         except BaseException:  # Ctrl+C too: the worker must not go on in vain
             pending.cancel()
             raise
+
+    def pause(self, seconds: float = _POLL_S) -> None:
+        """Sleep until something arrives, at most ``seconds``: for loops around ``poll()``."""
+        if self._child is not None:
+            self._child.inbox.arrived.wait(seconds)
 
     def write_array(self, array: np.ndarray) -> str:
         """Save an array [X, Y, Z] for the worker, starting it when needed; returns the file's name.

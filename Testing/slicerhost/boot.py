@@ -35,6 +35,13 @@ LOGICS = {
     "volumerendering": "vtkSlicerVolumeRenderingLogic",
     "viewcontrollers": "vtkSlicerViewControllersLogic",
 }
+# Names of modules, by which logics find each other, that are more than a capital letter away from the names above.
+MODULE_NAMES = {
+    "subjecthierarchy": "SubjectHierarchy",
+    "cropvolume": "CropVolume",
+    "volumerendering": "VolumeRendering",
+    "viewcontrollers": "ViewControllers",
+}
 
 
 @dataclass
@@ -92,6 +99,7 @@ def _start() -> Core:
     color_logic.SetMRMLScene(scene)
     color_logic.AddDefaultColorNodes()
     app_logic.SetColorLogic(color_logic)
+    app_logic.SetModuleLogic("Colors", color_logic)
     slice_logics, view_logics = vtk.vtkCollection(), vtk.vtkCollection()
     app_logic.SetSliceLogics(slice_logics)
     app_logic.SetViewLogics(view_logics)
@@ -109,6 +117,7 @@ def _start() -> Core:
             logic.SetModuleShareDirectory(str(home))
         logic.SetMRMLApplicationLogic(app_logic)
         logic.SetMRMLScene(scene)
+        app_logic.SetModuleLogic(MODULE_NAMES.get(name, name.capitalize()), logic)
         logics[name] = logic
     core = Core(scene, app_logic, logics, home, [keeper, slice_logics, view_logics])
     _fill_subject_hierarchy(core)
@@ -137,7 +146,8 @@ def _fill_subject_hierarchy(core: Core) -> None:
 
 
 def _write_share_files(home: Path) -> None:
-    """The terminologies that the desktop application carries, cut to what the logic needs to start quietly."""
+    """An empty folder of colours and the terminologies that the desktop application carries, cut to what the logic needs to start quietly."""
+    (home / "share" / "ColorFiles").mkdir(parents=True)
     schemas = "https://raw.githubusercontent.com/qiicr/dcmqi/master/doc/schemas"
     tissue = {"CodeMeaning": "Tissue", "CodingSchemeDesignator": "SCT", "CodeValue": "85756007", "showAnatomy": True}
     tissue["Type"] = [{**tissue, "recommendedDisplayRGBValue": [128, 174, 128], "3dSlicerLabel": "tissue"}]

@@ -1,0 +1,53 @@
+"""A region of interest as the worker reads it: an oriented box in the world."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import vtk
+
+from .errors import InputError
+from .grids import as_array, has_shear, is_linear
+from .i18n import _
+
+
+def roi_param(roi_node) -> dict[str, Any]:
+    """The protocol's ``roi``. Parent transforms are included.
+
+    ``matrix``: 4x4 from the frame of the box (its centre is the origin, unit axes) to world RAS in mm; ``size_mm``:
+    edges along those axes.
+
+    Raises InputError: not a placed box, inside out, or under a transform that leaves no box.
+    """
+    if not roi_node.IsA("vtkMRMLMarkupsROINode"):
+        raise InputError(
+            _("{name} is not a ROI of the module Markups.").format(name=roi_node.GetName()),
+            _("Draw a ROI with the Markups toolbar and choose that."),
+        )
+    name = roi_node.GetName()
+    size = np.array(roi_node.GetSize(), float)
+    if roi_node.GetNumberOfControlPoints() == 0 or not np.all(size > 0):
+        raise InputError(
+            _("The ROI {name} is empty.").format(name=name), _("Place it in a slice view first, or choose no ROI.")
+        )
+    if roi_node.GetInsideOut():
+        raise InputError(
+            _("The ROI {name} is inside out.").format(name=name), _("Switch off Inside out in the module Markups.")
+        )
+    if not is_linear(roi_node.GetParentTransformNode(), None):
+        raise InputError(
+            _("The ROI {name} is under a non-linear transform.").format(name=name),
+            _("Take the ROI out of the transform, or harden it."),
+        )
+    matrix = vtk.vtkMatrix4x4()
+    roi_node.GetObjectToWorldMatrix(matrix)
+    frame = as_array(matrix)
+    if has_shear(frame, tolerance=1e-3):
+        raise InputError(
+            _("The transform of the ROI {name} makes it oblique-angled.").format(name=name),
+            _("Take the ROI out of the transform: a box with right angles is needed."),
+        )
+    scale = np.linalg.norm(frame[:3, :3], axis=0)
+    frame[:3, :3] /= scale
+    return {"matrix": frame.tolist(), "size_mm": (size * scale).tolist()}
