@@ -102,6 +102,8 @@ def install(
             return result(
                 False, _("{python} cannot be started: {error}").format(python=environment.python, error=error)
             )
+        except _PyTorchExtensionError as error:
+            return result(False, str(error))
         if outcome.code is None:
             return result(False, _("Cancelled. What was installed stays; Install goes on with the rest."))
         if outcome.code != 0:
@@ -152,7 +154,7 @@ def _computation_backends(step: Step, watcher: Watcher) -> str:
         found = logic.getCompatibleComputationBackends(torchVersionRequirement=spec)
     except Exception as error:  # another extension's code: whatever it raises is told, with the other way to go on
         message = _(
-            "The PyTorch extension could not tell which build fits this computer: {error}. Update that extension, or "
+            "The PyTorch extension could not tell which build fits this computer: {error} Update that extension, or "
             "give the package index for PyTorch yourself (https://download.pytorch.org/whl/cpu works everywhere)."
         )
         raise _PyTorchExtensionError(message.format(error=error)) from error

@@ -38,12 +38,13 @@ class Outcome:
 def run_in_child(command: Sequence[str], watcher: Watcher) -> Outcome:
     """Run a command, hand on its lines as they come, end it with all its children when cancelled.
 
-    The environment is handed on as it is, so that proxies and pip's settings hold; only Python's output is made UTF-8.
+    The environment is handed on, so that proxies and pip's settings hold. Python's output is made UTF-8; packages of
+    the user's other Pythons do not count as installed.
 
     Raises:
         OSError: the command cannot be started.
     """
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:replace", "PYTHONUNBUFFERED": "1"}
+    own = {"PYTHONIOENCODING": "utf-8:replace", "PYTHONUNBUFFERED": "1", "PYTHONNOUSERSITE": "1"}
     options = {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {"start_new_session": True}
     process = subprocess.Popen(
         list(command),
@@ -52,7 +53,7 @@ def run_in_child(command: Sequence[str], watcher: Watcher) -> Outcome:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        env=environment,
+        env={**os.environ, **own},
         **options,
     )
     incoming: queue.Queue[str | None] = queue.Queue()
@@ -139,11 +140,20 @@ def run_through_slicer(
 
 
 def pip_message(lines: Sequence[str]) -> str:
-    """What pip itself says went wrong: its ERROR lines, else its last lines."""
-    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    if not errors:
-        errors = [line for line in lines if line.strip()][-3:]
-    return "\n".join(errors)
+    """What pip itself says went wrong: its ERROR lines and its explanation of a conflict, else its last lines."""
+    said: list[str] = []
+    explaining = False
+    for line in lines:
+        if line.startswith("ERROR:"):
+            said.append(line.removeprefix("ERROR:").strip())
+        elif line.startswith(("The conflict is caused by", "Additionally, some packages")):
+            explaining = True
+            said.append(line)
+        elif line.startswith("To fix this"):
+            explaining = False  # general advice on requirement files, which are not the user's here
+        elif explaining and line.startswith(" "):
+            said.append(line)
+    return "\n".join(said or [line for line in lines if line.strip()][-3:])
 
 
 def advice(lines: Sequence[str]) -> str:
@@ -155,10 +165,14 @@ def advice(lines: Sequence[str]) -> str:
 
     if says("no space left", "errno 28", "winerror 112", "not enough space"):
         return _("The disk is full: free some space (the temporary folder counts too), then press Install again.")
+    absent = _("A package was not found for this Python: check the index address, or add its wheel to the folder.")
+    if says("no matching distributions available"):
+        return absent
     if says("resolutionimpossible", "conflicting dependencies", "conflict is caused by"):
         return _(
-            "A package would need another version of one that Slicer or another extension uses; nothing was replaced. "
-            "Update Slicer and its extensions, or use another Slicer for the other extension."
+            "No set of versions fits; nothing was replaced. Either a package is missing from the index or folder: add its "
+            "wheel. Or it needs another version of one that Slicer or another extension uses: update Slicer and its "
+            "extensions."
         )
     if says("certificate verify failed", "sslerror", "ssl:"):
         return _(
