@@ -89,19 +89,24 @@ class SlicerPackaging(types.ModuleType):
             callback(value)
 
 
-@pytest.fixture(params=["packaging", "pydeps"])
-def slicer_packaging(request, environment, monkeypatch):
-    """A running Slicer that has `slicer.packaging`, or `slicer.pydeps` instead."""
+def running_slicer(monkeypatch, python: str, name: str) -> SlicerPackaging:
+    """A Slicer application with `slicer.<name>` and without the other of the two modules."""
     slicer = types.ModuleType("slicer")
     slicer.app = types.SimpleNamespace(testingEnabled=lambda: False)
     slicer.__path__ = []
-    packaging = SlicerPackaging(f"slicer.{request.param}", environment.python)
-    for name in ("packaging", "pydeps"):
-        monkeypatch.delitem(sys.modules, f"slicer.{name}", raising=False)
+    packaging = SlicerPackaging(f"slicer.{name}", python)
+    for other in ("packaging", "pydeps"):
+        monkeypatch.delitem(sys.modules, f"slicer.{other}", raising=False)
     monkeypatch.setitem(sys.modules, "slicer", slicer)
     monkeypatch.setitem(sys.modules, packaging.__name__, packaging)
     packaging.slicer = slicer
     return packaging
+
+
+@pytest.fixture
+def slicer_packaging(environment, monkeypatch) -> SlicerPackaging:
+    """Slicer 5.12."""
+    return running_slicer(monkeypatch, environment.python, "packaging")
 
 
 def make_plan(environment):
@@ -148,7 +153,9 @@ def test_without_slicer_packaging_pip_runs_as_a_child(environment, from_wheels, 
     assert dependencies.install(make_plan(environment), idle=lambda: None, environment=environment).ok
 
 
-def test_small_packages_through_slicer_torch_where_it_can_be_stopped(environment, from_wheels, slicer_packaging):
+@pytest.mark.parametrize("name", ["packaging", "pydeps"])
+def test_small_packages_through_slicer_torch_where_it_can_be_stopped(environment, from_wheels, monkeypatch, name):
+    slicer_packaging = running_slicer(monkeypatch, environment.python, name)
     plan = make_plan(environment)
     lines: list[str] = []
     result = dependencies.install(
