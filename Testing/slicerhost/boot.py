@@ -146,7 +146,7 @@ def _fill_subject_hierarchy(core: Core) -> None:
 
 
 def _write_share_files(home: Path) -> None:
-    """An empty folder of colours and the terminologies that the desktop application carries, cut to what the logic needs to start quietly."""
+    """No colours, and terminologies cut to what the logics need to start quietly."""
     (home / "share" / "ColorFiles").mkdir(parents=True)
     schemas = "https://raw.githubusercontent.com/qiicr/dcmqi/master/doc/schemas"
     tissue = {"CodeMeaning": "Tissue", "CodingSchemeDesignator": "SCT", "CodeValue": "85756007", "showAnatomy": True}

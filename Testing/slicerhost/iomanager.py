@@ -1,0 +1,110 @@
+"""``slicer.app.coreIOManager()``: nodes and scenes from and to files, by the storage nodes of the core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import slicer
+from PyQt5 import QtCore
+
+# Reader by the type that slicer.util asks for: (class of the node, class of the storage node).
+_STORAGE = {
+    "SegmentationFile": ("vtkMRMLSegmentationNode", "vtkMRMLSegmentationStorageNode"),
+    "TransformFile": ("vtkMRMLTransformNode", "vtkMRMLTransformStorageNode"),
+    "TableFile": ("vtkMRMLTableNode", "vtkMRMLTableStorageNode"),
+    "ModelFile": ("vtkMRMLModelNode", "vtkMRMLModelStorageNode"),
+    "TextFile": ("vtkMRMLTextNode", "vtkMRMLTextStorageNode"),
+    "MarkupsFile": (None, "vtkMRMLMarkupsJsonStorageNode"),
+}
+_EXTENSIONS = {
+    (".mrml", ".mrb"): "SceneFile",
+    (".seg.nrrd", ".seg.nhdr"): "SegmentationFile",
+    (".mrk.json",): "MarkupsFile",
+    (".h5", ".tfm", ".mat"): "TransformFile",
+    (".csv", ".tsv"): "TableFile",
+    (".vtk", ".vtp", ".stl", ".ply", ".obj"): "ModelFile",
+    (".txt", ".json"): "TextFile",
+    ("",): "VolumeFile",
+}
+
+
+class qSlicerCoreIOManager(QtCore.QObject):
+    """Loads and saves; what it cannot do ends with False, as the original does."""
+
+    def __init__(self, core: Any) -> None:
+        super().__init__()
+        self._core = core
+
+    def fileType(self, path: str) -> str:
+        name = Path(path).name.lower()
+        return next(kind for ends, kind in _EXTENSIONS.items() if name.endswith(ends))
+
+    def fileWriterFileType(self, node: Any) -> str:
+        for kind, (node_class, _storage) in _STORAGE.items():
+            if node_class and node.IsA(node_class):
+                return kind
+        return "VolumeFile" if node.IsA("vtkMRMLVolumeNode") else "NoFile"
+
+    def loadNodes(self, kind: str, properties: dict[str, Any], loaded: Any = None, _messages: Any = None) -> bool:
+        path = Path(properties["fileName"])
+        if not path.exists():
+            return False
+        if kind == "SceneFile":
+            return self._load_scene(path, clear=bool(properties.get("clear", False)))
+        node = self._load_volume(path, properties) if kind == "VolumeFile" else self._load_stored(kind, path)
+        if node is None:
+            return False
+        if properties.get("name"):
+            node.SetName(properties["name"])
+        if loaded is not None:
+            loaded.AddItem(node)
+        return True
+
+    def _load_scene(self, path: Path, clear: bool) -> bool:
+        scene = self._core.scene
+        if path.suffix.lower() == ".mrb":
+            return bool(scene.ReadFromMRB(str(path), clear))
+        scene.SetURL(str(path))
+        return bool(scene.Connect() if clear else scene.Import())
+
+    def _load_volume(self, path: Path, properties: dict[str, Any]) -> Any:
+        logic = self._core.logics["volumes"]
+        name = path.name.split(".")[0]
+        return logic.AddArchetypeVolume(str(path), name, 1 if properties.get("labelmap") else 0)
+
+    def _load_stored(self, kind: str, path: Path) -> Any:
+        scene = self._core.scene
+        node_class, storage_class = _STORAGE[kind]
+        if kind == "MarkupsFile":
+            node_id = self._core.logics["markups"].LoadMarkups(str(path), path.name.split(".")[0])
+            return scene.GetNodeByID(node_id.split(",")[0]) if node_id else None
+        if kind == "TransformFile":
+            return self._core.logics["transforms"].AddTransform(str(path), scene)
+        storage = getattr(slicer, storage_class)()
+        storage.SetFileName(str(path))
+        node = scene.AddNewNodeByClass(node_class, path.name.split(".")[0])
+        if not storage.ReadData(node):
+            scene.RemoveNode(node)
+            return None
+        scene.AddNode(storage)
+        node.SetAndObserveStorageNodeID(storage.GetID())
+        if node.IsA("vtkMRMLDisplayableNode"):
+            node.CreateDefaultDisplayNodes()
+        return node
+
+    def saveNodes(self, kind: str, properties: dict[str, Any], _messages: Any = None) -> bool:
+        path = Path(properties["fileName"])
+        scene = self._core.scene
+        if kind == "SceneFile":
+            if path.suffix.lower() == ".mrb":
+                return bool(scene.WriteToMRB(str(path), None, None))
+            scene.SetURL(str(path))
+            return bool(scene.Commit())
+        node = scene.GetNodeByID(properties["nodeID"])
+        if not node.GetStorageNode() and not node.AddDefaultStorageNode(str(path)):
+            return False
+        storage = node.GetStorageNode()
+        storage.SetFileName(str(path))
+        storage.SetUseCompression(bool(properties.get("useCompression", True)))
+        return bool(storage.WriteData(node))
