@@ -171,8 +171,8 @@ def advice(lines: Sequence[str]) -> str:
     if says("resolutionimpossible", "conflicting dependencies", "conflict is caused by"):
         return _(
             "No set of versions fits; nothing was replaced. Either a package is missing from the index or folder: add "
-            "its wheel. Or it needs another version of one that Slicer or another extension uses: update Slicer and its "
-            "extensions."
+            "its wheel. Or it needs another version of one that Slicer or another extension uses: update Slicer and "
+            "its extensions."
         )
     if says("certificate verify failed", "sslerror", "ssl:"):
         return _(
