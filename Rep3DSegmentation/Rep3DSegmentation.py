@@ -7,6 +7,9 @@ from typing import Any
 
 import slicer
 import vtk
+from Rep3DSegmentationLib.logic import Rep3DLogic
+from Rep3DSegmentationLib.parameters import VOLUME, Parameters
+from Rep3DSegmentationWidgets.assembly import Assembly
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -58,8 +61,6 @@ class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
     def setup(self) -> None:
         """Make the widgets. Starts nothing: the worker is asked when the module is entered."""
         ScriptedLoadableModuleWidget.setup(self)
-        from Rep3DSegmentationWidgets.assembly import Assembly
-
         widget = slicer.util.loadUI(self.resourcePath("UI/Rep3DSegmentation.ui"))
         self.layout.addWidget(widget)
         self.ui = slicer.util.childWidgetVariables(widget)
@@ -100,8 +101,6 @@ class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
     # -- parameter node and scene
 
     def _use_parameter_node(self) -> None:
-        from Rep3DSegmentationLib.parameters import VOLUME, Parameters
-
         node = self.logic.getParameterNode()
         if self.context.parameters is not None and self.context.parameters.node is node:
             return
@@ -133,8 +132,6 @@ class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def _observe_volume(self) -> None:
         """Follow the chosen volume: its transform or voxels may change what can be done with it."""
-        from Rep3DSegmentationLib.parameters import VOLUME
-
         volume = self.context.parameters.reference(VOLUME) if self.context.parameters is not None else None
         if volume is getattr(self, "_volume", None):
             return
@@ -169,27 +166,19 @@ def shown_volume() -> Any:
     return node if node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode" else None
 
 
-class Rep3DSegmentationLogic(ScriptedLoadableModuleLogic):
+class Rep3DSegmentationLogic(ScriptedLoadableModuleLogic, Rep3DLogic):
     """For scripts and the Python console; see ``Rep3DSegmentationLib.logic`` for what it can do.
 
     Example::
 
         logic = slicer.util.getModuleLogic("Rep3DSegmentation")
-        segmentation = logic.segment(volumeNode, task="openkbp")
+        segmentation = logic.segment(volumeNode, task="openkbp")  # waits, Slicer stays responsive
+        print([task["key"] for task in logic.tasks()])
     """
 
     def __init__(self, parent: Any = None):
         ScriptedLoadableModuleLogic.__init__(self, parent)
-        self._delegate: Any = None
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if self._delegate is None:
-            from Rep3DSegmentationLib.logic import Rep3DLogic
-
-            self._delegate = Rep3DLogic()
-        return getattr(self._delegate, name)
+        Rep3DLogic.__init__(self)
 
 
 class Rep3DSegmentationTest(ScriptedLoadableModuleTest):
@@ -205,8 +194,6 @@ class Rep3DSegmentationTest(ScriptedLoadableModuleTest):
 
     def test_parameters_are_saved(self) -> None:
         """Choices survive in the parameter node."""
-        from Rep3DSegmentationLib.parameters import Parameters
-
         parameters = Parameters(Rep3DSegmentationLogic().getParameterNode())
         parameters.set_defaults()
         parameters.set(task="openkbp", overlap=0.25)

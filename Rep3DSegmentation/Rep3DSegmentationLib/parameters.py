@@ -41,6 +41,7 @@ class Choices:
         device: "auto", "cpu", "cuda:0" ...; overlap: 0 to 0.9 of a window; tta: average mirrored copies.
         structures: the task they belong to and the keys that are wanted, or None for all.
         harden: segment a hardened copy of a volume under a non-linear transform.
+        all_frames: of a sequence, instead of the one that is shown.
         batch_input, batch_output: folders; batch_format: suffix of results; batch_overwrite: redo existing ones.
     """
 
@@ -51,6 +52,7 @@ class Choices:
     tta: bool = False
     structures: tuple[str, tuple[str, ...]] | None = None
     harden: bool = False
+    all_frames: bool = False
     batch_input: str = ""
     batch_output: str = ""
     batch_format: str = "nii.gz"
@@ -169,6 +171,7 @@ _READ = {field.name: str for field in fields(Choices)} | {
     "tta": _read_flag,
     "structures": _read_structures,
     "harden": _read_flag,
+    "all_frames": _read_flag,
     "batch_format": _read_format,
     "batch_overwrite": _read_flag,
 }
@@ -177,5 +180,6 @@ _WRITE: dict[str, Any] = {field.name: str for field in fields(Choices)} | {
     "tta": _write_flag,
     "structures": _write_structures,
     "harden": _write_flag,
+    "all_frames": _write_flag,
     "batch_overwrite": _write_flag,
 }

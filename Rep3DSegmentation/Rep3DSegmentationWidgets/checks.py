@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from Rep3DSegmentationLib.errors import WorkerError
-from Rep3DSegmentationLib.parameters import VOLUME, Choices, Parameters
-from Rep3DSegmentationLib.volumes import check_transform, check_volume
+from Rep3DSegmentationLib.grids import is_linear
+from Rep3DSegmentationLib.parameters import ROI, SEGMENTATION, VOLUME, Choices, Parameters
+from Rep3DSegmentationLib.rois import roi_param
+from Rep3DSegmentationLib.segmentations import check_output
+from Rep3DSegmentationLib.volumes import check_volume
 from slicer.i18n import tr as _
 
 from .state import PanelState
@@ -14,7 +17,7 @@ from .state import PanelState
 
 def under_nonlinear_transform(volume: Any) -> bool:
     """Whether a transform that is not linear stands between the volume and the world."""
-    return volume is not None and not check_transform(volume)
+    return volume is not None and not is_linear(volume.GetParentTransformNode(), None)
 
 
 def run_obstacle(state: PanelState, parameters: Parameters | None) -> str | None:
@@ -26,11 +29,13 @@ def run_obstacle(state: PanelState, parameters: Parameters | None) -> str | None
     if volume is None:
         return _("Choose a volume.")
     try:
-        check_volume(volume)
+        check_volume(volume, choices.harden)
+        if parameters.reference(SEGMENTATION) is not None:
+            check_output(parameters.reference(SEGMENTATION))
+        if parameters.reference(ROI) is not None:
+            roi_param(parameters.reference(ROI))
     except WorkerError as error:
         return f"{error.message} {error.hint}".strip()
-    if under_nonlinear_transform(volume) and not choices.harden:
-        return _("{0} is under a non-linear transform: allow a hardened copy.").format(volume.GetName())
     return _task_obstacle(state, choices)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from Rep3DSegmentationLib.parameters import SEGMENTATION, VOLUME
+from Rep3DSegmentationLib.sequences import frame_of
 from slicer.i18n import tr as _
 
 from .checks import under_nonlinear_transform
@@ -25,13 +26,14 @@ class InputsPanel:
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_segmentation)
         ui.taskSelector.connect("currentIndexChanged(int)", self._on_task)
         ui.hardenCheckBox.connect("toggled(bool)", self._on_harden)
+        ui.framesCheckBox.connect("toggled(bool)", self._on_frames)
         ui.taskDetailsLabel.connect("linkActivated(QString)", self._on_link)
 
     def refresh(self) -> None:
         """Show the choices and what is known of the task."""
         ui, parameters, catalog = self.context.ui, self.context.parameters, self.context.state.catalog
         idle = self.context.state.job is None
-        for widget in (ui.volumeSelector, ui.segmentationSelector, ui.hardenCheckBox):
+        for widget in (ui.volumeSelector, ui.segmentationSelector, ui.hardenCheckBox, ui.framesCheckBox):
             widget.setEnabled(parameters is not None and idle)
         ui.taskSelector.setEnabled(parameters is not None and catalog is not None and idle)
         if parameters is None:
@@ -47,6 +49,11 @@ class InputsPanel:
         if volume is not None:
             text = _("{0} is under a transform that bends or warps space; it has to be resampled through it first.")
             ui.hardenLabel.setText(text.format(volume.GetName()))
+        frame = frame_of(volume) if volume is not None else None
+        ui.framesCheckBox.setVisible(frame is not None)
+        ui.framesCheckBox.setChecked(choices.all_frames)
+        if frame is not None:
+            ui.framesCheckBox.setText(_("Segment all {0} frames of the sequence").format(frame.count))
         self._tasks.show(self._task_items(choices.task), choices.task)
         self._show_details(choices.task)
 
@@ -102,6 +109,10 @@ class InputsPanel:
     def _on_harden(self, checked: bool) -> None:
         if not self.context.updating and self.context.parameters is not None:
             self.context.parameters.set(harden=bool(checked))
+
+    def _on_frames(self, checked: bool) -> None:
+        if not self.context.updating and self.context.parameters is not None:
+            self.context.parameters.set(all_frames=bool(checked))
 
     def _on_link(self, _target: str) -> None:
         self._reload()

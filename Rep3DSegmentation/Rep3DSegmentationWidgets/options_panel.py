@@ -123,7 +123,8 @@ def weights_items(catalog: Catalog | None, choices: Choices) -> list[tuple[str, 
     default = (task or {}).get("weights")
     first = _("Installed: {0}").format(file_name(default["path"])) if default else _("None installed for this task")
     items = [(first if task else _("Installed for the task"), "")]
-    for row in catalog.weights_of(choices.task) if catalog else []:
+    rows = catalog.weights_of(choices.task) if catalog else []
+    for row in rows if len(rows) > 1 or choices.weights else []:  # a single file is the installed one
         origin = _("shipped") if row["origin"] == "shipped" else _("yours")
         items.append((f"{row['file']} ({origin})", row["path"]))
     if choices.weights and all(path != choices.weights for _text, path in items):

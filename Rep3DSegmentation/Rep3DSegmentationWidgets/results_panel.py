@@ -55,8 +55,8 @@ class ResultsPanel:
 
     def _fill(self, stats: Any) -> None:
         table = self.context.ui.resultsTable
-        catalog, key = self.context.state.catalog, self.context.state.result.settings.get("task")
-        task = catalog.task(key) if catalog and key else None
+        catalog = self.context.state.catalog
+        task = catalog.task(self.context.state.result.task) if catalog else None
         colors = {label["key"]: label["color"] for label in (task or {}).get("labels", [])}
         table.setRowCount(len(stats))
         for row, entry in enumerate(stats):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from Rep3DSegmentationLib.errors import WorkerError
-from Rep3DSegmentationLib.grids import Grid
 from Rep3DSegmentationLib.parameters import ROI, SEGMENTATION, VOLUME
-from Rep3DSegmentationLib.rois import roi_param
 from Rep3DSegmentationLib.run import SegmentationRun, SegmentOptions
-from Rep3DSegmentationLib.volumes import check_volume, world_affine
+from Rep3DSegmentationLib.sequences import frame_of
+from Rep3DSegmentationLib.volumes import geometry
 from slicer.i18n import tr as _
 
-from .checks import run_obstacle, under_nonlinear_transform
+from .checks import run_obstacle
 from .context import Context
 from .state import INFO, WARNING, Estimate, Job
 from .text import duration_text, size_text
@@ -130,24 +129,27 @@ class RunPanel:
         self._pending = self.context.request("estimate", request, done, failed)
 
     def _estimate_request(self) -> dict[str, Any]:
+        """What is asked of the worker; equal requests have equal answers. Raises WorkerError."""
+        volume, options = self._chosen()
+        shape, affine = geometry(volume)
+        return {"volume": {"shape": list(shape), "affine": affine}, **options.params()}
+
+    def _chosen(self) -> tuple[Any, SegmentOptions]:
         parameters = self.context.parameters
-        choices, roi = parameters.choices, parameters.reference(ROI)
-        volume = parameters.reference(VOLUME)
-        check_volume(volume)
-        grid = Grid.of(volume)
-        affine = grid.affine if under_nonlinear_transform(volume) else world_affine(volume)
-        request = {
-            "volume": {"shape": list(grid.shape), "affine": affine.tolist()},
-            "task": choices.task,
-            "device": choices.device,
-            "overlap": choices.overlap,
-            "tta": choices.tta,
-        }
-        if choices.weights:
-            request["weights"] = choices.weights
-        if roi is not None:
-            request["roi"] = roi_param(roi)
-        return request
+        choices, volume = parameters.choices, parameters.reference(VOLUME)
+        frames = "all" if choices.all_frames and frame_of(volume) is not None else "current"
+        return volume, SegmentOptions(
+            task=choices.task,
+            weights=choices.weights or None,
+            device=choices.device,
+            overlap=choices.overlap,
+            tta=choices.tta,
+            roi_node=parameters.reference(ROI),
+            structures=choices.wanted(choices.task),
+            harden=choices.harden,
+            segmentation_node=parameters.reference(SEGMENTATION),
+            frames=frames,
+        )
 
     def _go_on(self, answer: dict[str, Any]) -> None:
         """The estimate came: run, unless the scene or the choices changed meanwhile."""
@@ -186,7 +188,7 @@ class RunPanel:
 
     def _estimate_is_current(self) -> bool:
         parameters = self.context.parameters
-        if parameters is None or parameters.reference(VOLUME) is None:
+        if parameters is None or parameters.reference(VOLUME) is None or not parameters.choices.task:
             return False
         try:
             return self._estimate_request() == self.context.state.estimate.request
@@ -196,30 +198,13 @@ class RunPanel:
     # -- the run
 
     def _start(self) -> None:
-        parameters, state = self.context.parameters, self.context.state
-        choices, volume = parameters.choices, parameters.reference(VOLUME)
-        options = SegmentOptions(
-            task=choices.task,
-            weights=choices.weights or None,
-            device=choices.device,
-            overlap=choices.overlap,
-            tta=choices.tta,
-            roi_node=parameters.reference(ROI),
-            structures=choices.wanted(choices.task),
-            harden=choices.harden,
-            segmentation_node=parameters.reference(SEGMENTATION),
-        )
-        state.message, state.asked_device = None, choices.device
+        state, (volume, options) = self.context.state, self._chosen()
+        state.message, state.asked_device = None, options.device
         state.job = Job("segment", _("Starting"))
         text = _("Segmenting {volume}: task {task}, device {device}, overlap {overlap:g}, mirroring {tta}")
-        tta = _("on") if choices.tta else _("off")
-        values = {
-            "volume": volume.GetName(),
-            "task": choices.task,
-            "device": choices.device,
-            "overlap": choices.overlap,
-        }
-        self.context.log(INFO, text.format(**values, tta=tta))
+        tta = _("on") if options.tta else _("off")
+        values = {"volume": volume.GetName(), "task": options.task, "device": options.device}
+        self.context.log(INFO, text.format(**values, overlap=options.overlap, tta=tta))
         volume_id = volume.GetID()
 
         def done(result: Any) -> None:
@@ -245,7 +230,7 @@ class RunPanel:
         except WorkerError as error:
             failed(error)
             return
-        self.context.watch_run(lambda: run.state == "running")
+        self.context.watch_run(lambda: run.running)
         self.context.refresh()
 
 

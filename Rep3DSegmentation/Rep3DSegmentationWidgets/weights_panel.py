@@ -108,15 +108,13 @@ class WeightsPanel:
         row = self.context.state.inspected
         if row is None:
             return
-        catalog = self.context.state.catalog
-        # With the same checksum it is the same file; another one of that name is only replaced after a question.
-        taken = [r for r in catalog.weights if r.get("origin") == "user" and r.get("task") == row["task"]]
-        replace = bool(taken)
+        own = [r for r in self._rows if r.get("origin") == "user" and r["file"] == f"{row['task']}.safetensors"]
+        taken = [r for r in own if r.get("sha256") != row["sha256"]]
         if taken and not slicer.util.confirmOkCancelDisplay(
             _("You already have weights for {0}: {1}. Replace them?").format(row["task_title"], taken[0]["file"])
         ):
             return
-        params = {"path": row["path"], "replace": replace}
+        params = {"path": row["path"], "replace": bool(taken)}
         self._work("import_weights", params, self._on_imported, _("Copying the file"))
 
     def _on_imported(self, row: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ CHANGED = Choices(
     tta=True,
     structures=("openkbp", ("mandible", "brainstem")),
     harden=True,
+    all_frames=True,
     batch_input="/in put",
     batch_output="/out",
     batch_format="seg.nrrd",
