@@ -186,11 +186,7 @@ class Server:
         """Run the method; whatever happens becomes the end message of the request."""
         try:
             job.check()
-            reply = protocol.result(job.id, _finite(self._methods.call(job)))
-            protocol.encode(reply)
-            return reply
-        except ProtocolError as error:
-            failure = failures.describe(error)
+            return checked(protocol.result(job.id, _finite(self._methods.call(job))))
         except BaseException as error:
             failure = failures.describe(error)
             release(error)
@@ -203,6 +199,15 @@ class Server:
         if failure.code != Cancelled.code:
             print(f"rep3d.worker: {job.method} {job.id!r}: {failure.code}: {failure.message}", file=sys.stderr)
         return protocol.error(job.id, failure.code, failure.message, failure.hint)
+
+
+def checked(reply: dict[str, Any]) -> dict[str, Any]:
+    """The reply, if it can be sent."""
+    try:
+        protocol.encode(reply)
+    except ProtocolError as error:  # not the fault of the request
+        raise RuntimeError(f"the result cannot be sent: {error}") from error
+    return reply
 
 
 def release(error: BaseException | None) -> None:
