@@ -45,15 +45,23 @@ def backend_folder(environment: Mapping[str, str] | None = None) -> Path:
     )
 
 
-def worker_module(name: str) -> ModuleType:
-    """A module of ``rep3d.worker`` that needs the standard library only: ``protocol`` or ``folder``.
+def backend_module(name: str) -> ModuleType:
+    """A module of ``rep3d`` that needs numpy and the standard library only, such as ``probability_map``.
 
     Raises WorkerError (worker_unavailable).
     """
     folder = str(backend_folder())
     if folder not in sys.path:
         sys.path.insert(0, folder)  # before a copy of another version that someone installed with pip
-    return importlib.import_module(f"rep3d.worker.{name}")
+    return importlib.import_module(f"rep3d.{name}")
+
+
+def worker_module(name: str) -> ModuleType:
+    """A module of ``rep3d.worker`` that needs the standard library only: ``protocol`` or ``folder``.
+
+    Raises WorkerError (worker_unavailable).
+    """
+    return backend_module(f"worker.{name}")
 
 
 def _holds_package(folder: Path) -> bool:

@@ -1,0 +1,49 @@
+"""From a point in the world to a voxel of a volume, whatever transforms lie in between."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+
+from ..grids import Grid
+
+EDGE = 1e-6  # voxels: a point on the outer face of a border voxel belongs to it, whatever the rounding
+
+
+def world_to_ijk(volume_node, ras) -> np.ndarray:
+    """Continuous index [3] into the volume's array [X, Y, Z] of a world point (RAS mm); parent transforms included."""
+    transform = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volume_node.GetParentTransformNode(), transform)
+    local = transform.TransformPoint([float(v) for v in ras])
+    return (np.linalg.inv(Grid.of(volume_node).affine) @ [*local, 1.0])[:3]
+
+
+def ijk_to_world(volume_node, ijk) -> np.ndarray:
+    """World point (RAS mm) [3] of an index into the volume's array; parent transforms included."""
+    transform = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(volume_node.GetParentTransformNode(), None, transform)
+    local = Grid.of(volume_node).affine @ [*ijk, 1.0]
+    return np.array(transform.TransformPoint(local[:3]))
+
+
+def voxel_at(volume_node, ras) -> tuple[int, int, int] | None:
+    """The voxel whose box holds a world point; None outside of the volume.
+
+    The test is made before rounding: a voxel reaches half its size to each side of its centre, slice 0 like any other.
+    """
+    index, shape = world_to_ijk(volume_node, ras), Grid.of(volume_node).shape
+    if any(not -0.5 - EDGE <= v <= n - 0.5 + EDGE for v, n in zip(index, shape)):
+        return None
+    return tuple(int(min(max(np.floor(v + 0.5), 0), n - 1)) for v, n in zip(index, shape))
+
+
+def plane_in_ijk(volume_node, ras, normal_ras) -> np.ndarray:
+    """Normal [3] (a covector) of a world plane through ``ras`` in the volume's index space, for slice-only picks.
+
+    Steps ``d`` of the index with ``normal @ d == 0`` stay within the plane. Exact under linear transforms, the tangent
+    plane under others.
+    """
+    centre = world_to_ijk(volume_node, ras)
+    steps = [ijk_to_world(volume_node, centre + step) - ijk_to_world(volume_node, centre) for step in np.eye(3)]
+    return np.array(steps) @ np.asarray(normal_ras, float)
