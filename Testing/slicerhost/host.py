@@ -15,7 +15,7 @@ import slicer
 import vtk  # noqa: F401 - published below
 from PyQt5 import QtCore, QtTest, QtWidgets, sip
 
-from . import errors, i18n, qtmodule
+from . import errors, i18n, qtmodule, render, requirements
 from .boot import boot
 from .dialogs import dialogs
 from .wrapping import unwrap, wrap, wrapper_class
@@ -53,6 +53,7 @@ class Host:
         from .modules import Modules
 
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+        requirements.check()
         sip.setdestroyonexit(False)  # Qt and VTK objects must not be torn down in the interpreter's random order
         self.core = boot()
         self.dialogs = dialogs
@@ -64,7 +65,8 @@ class Host:
         self._real_app._start(self.core)
         errors.install_hook()
         self._install_scripted()
-        self.load_module(Path(__file__).parent / "builtin" / "SegmentEditor.py")
+        for name in ("SampleData", "SegmentEditor"):
+            self.load_module(Path(__file__).parent / "builtin" / f"{name}.py")
 
     def publish(self) -> None:
         """Offer everything under the names that extensions use; again where someone else replaced them."""
@@ -213,6 +215,14 @@ class Host:
         if not real.grab().save(str(path), "PNG"):
             raise RuntimeError(f"The picture could not be written to {path}")
         return path
+
+    def render_slice(self, path: str | Path, **settings: Any) -> Path:
+        """A PNG of a slice of the scene; see :func:`slicerhost.render.render_slice`."""
+        return render.render_slice(self.core, path, **settings)
+
+    def render_3d(self, path: str | Path, **settings: Any) -> Path:
+        """A PNG of what is visible in 3D; see :func:`slicerhost.render.render_3d`."""
+        return render.render_3d(self.core, path, **settings)
 
     @property
     def restarts(self) -> int:

@@ -93,6 +93,43 @@ class qSlicerCoreIOManager(QtCore.QObject):
             node.CreateDefaultDisplayNodes()
         return node
 
+    def extractKnownExtension(self, path: str, _node: Any = None) -> str:
+        name = Path(path).name.lower()
+        known = [end for ends in _EXTENSIONS for end in ends if end and name.endswith(end)]
+        double = [".nii.gz"] if name.endswith(".nii.gz") else []
+        return max([*known, *double, Path(name).suffix], key=len)
+
+    def fileWriterExtensions(self, node: Any) -> list[str]:
+        """File formats of a node as "NRRD (.nrrd)"."""
+        storage = node.GetStorageNode()
+        temporary = None if storage else node.CreateDefaultStorageNode()
+        types = (storage or temporary).GetSupportedWriteFileTypes()
+        found = [types.GetValue(i) for i in range(types.GetNumberOfValues())]
+        if temporary is not None:
+            temporary.UnRegister(None)
+        return found
+
+    def exportNodes(
+        self, node_ids: list[str], paths: list[str], _properties: dict[str, Any], harden: bool, _messages: Any = None
+    ) -> bool:
+        """Write copies: the nodes keep their own storage. ``harden`` applies parent transforms to what is written."""
+        scene = self._core.scene
+        done = []
+        for node_id, path in zip(node_ids, paths):
+            node = scene.GetNodeByID(node_id)
+            written = node
+            if harden and node.GetParentTransformNode() is not None:
+                written = slicer.vtkSlicerVolumesLogic.CloneVolume(scene, node, "export")
+                written.SetAndObserveTransformNodeID(node.GetTransformNodeID())
+                written.HardenTransform()
+            storage = node.CreateDefaultStorageNode()
+            storage.UnRegister(None)
+            storage.SetFileName(str(path))
+            done.append(bool(storage.WriteData(written)))
+            if written is not node:
+                scene.RemoveNode(written)
+        return all(done)
+
     def saveNodes(self, kind: str, properties: dict[str, Any], _messages: Any = None) -> bool:
         path = Path(properties["fileName"])
         scene = self._core.scene

@@ -6,6 +6,7 @@ A property hides a method of the same name, as in PythonQt: ``label.text`` is th
 from __future__ import annotations
 
 import enum
+import os
 from typing import Any
 
 from PyQt5 import QtCore, sip
@@ -168,13 +169,26 @@ class Special:
 
 
 def call(function: Any, args: list[Any]) -> Any:
-    """Call PyQt5; a number with a fraction is cut where Qt wants an integer, as PythonQt does."""
+    """Call PyQt5, which converts less than PythonQt: numbers with a fraction to integers, paths to texts."""
     try:
         return function(*args)
     except TypeError:
-        if not any(isinstance(arg, float) for arg in args):
+        looser = [_loosened(arg) for arg in args]
+        if all(new is old for new, old in zip(looser, args)):
             raise
-        return function(*[int(arg) if isinstance(arg, float) else arg for arg in args])
+        return function(*looser)
+
+
+def _loosened(arg: Any) -> Any:
+    if isinstance(arg, float):
+        return int(arg)
+    if isinstance(arg, os.PathLike):
+        return str(arg)
+    return [str(item) for item in arg] if isinstance(arg, list) and any(map(_is_path, arg)) else arg
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, os.PathLike)
 
 
 def find(cls: type, name: str) -> Property | Method | Signal | Special | None:

@@ -90,17 +90,17 @@ def render_slice(
                 height = field_of_view_mm * size[1] / size[0]
                 node.SetFieldOfView(field_of_view_mm, height, node.GetFieldOfView()[2])
             window, renderer = _window(size)
-            managers = ("vtkMRMLModelSliceDisplayableManager", "vtkMRMLSegmentationsDisplayableManager2D")
-            group = _managers(core, renderer, node, managers)
-            logic.UpdatePipeline()
             mapper = vtk.vtkImageMapper()
             mapper.SetColorWindow(255)
             mapper.SetColorLevel(127.5)
-            mapper.SetInputConnection(logic.GetImageDataConnection())  # after the layers are set: it changes with them
             background = vtk.vtkActor2D()
             background.SetMapper(mapper)
             background.GetProperty().SetDisplayLocationToBackground()
-            renderer.AddViewProp(background)
+            renderer.AddViewProp(background)  # before the managers add theirs, which are blended over it
+            managers = ("vtkMRMLModelSliceDisplayableManager", "vtkMRMLSegmentationsDisplayableManager2D")
+            group = _managers(core, renderer, node, managers)
+            logic.UpdatePipeline()
+            mapper.SetInputConnection(logic.GetImageDataConnection())  # after the layers are set: it changes with them
             picture = _grab(window)
             group.SetMRMLDisplayableNode(None)
         finally:

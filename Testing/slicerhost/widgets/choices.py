@@ -139,14 +139,17 @@ class ctkMenuButton(ctkPushButton):
 
 
 class ctkFittedTextBrowser(QtWidgets.QTextBrowser):
-    """A text browser that is as high as its text."""
+    """A text browser as high as its text, of which a part can be folded away."""
 
-    collapsed, setCollapsed = stored(bool, "collapsed", False)
-    collapsible, setCollapsible = stored(bool, "collapsible", True)
+    collapsed, setCollapsed = stored(bool, "collapsed", True, "_fill")
     collapsibleText, setCollapsibleText = stored(str, "collapsibleText", "", "_fill")
+    showDetailsText, setShowDetailsText = stored(str, "showDetailsText", "Show details...", "_fill")
+    hideDetailsText, setHideDetailsText = stored(str, "hideDetailsText", "Hide details.", "_fill")
 
     def _fill(self) -> None:
-        self.setHtml(self.collapsibleText)
+        if self.collapsibleText:
+            teaser = self.collapsibleText.partition("\n")[0] + " " + self.showDetailsText
+            self.setHtml(teaser if self.collapsed else self.collapsibleText + " " + self.hideDetailsText)
 
 
 class ctkSearchBox(QtWidgets.QLineEdit):
