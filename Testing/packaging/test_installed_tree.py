@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULE = ROOT / "Rep3DSegmentation"
+MODULES = [
+    ROOT / name
+    for name in re.findall(r"^add_subdirectory\((\w+)\)", (ROOT / "CMakeLists.txt").read_text("utf-8"), re.M)
+]
 BACKEND = ROOT / "backend" / "rep3d"
 NOT_SHIPPED = {"CMakeLists.txt", "CopyBackend.cmake"}  # what builds the package is no part of it
 
@@ -25,16 +29,26 @@ def relative_files(folder: Path, skip: set[str] = frozenset()) -> set[str]:
     }
 
 
-def expected_files() -> set[str]:
-    backend = {f"Rep3DBackend/rep3d/{name}" for name in relative_files(BACKEND)}
-    return relative_files(MODULE, NOT_SHIPPED) | backend
+def expected_files() -> dict[str, Path]:
+    """{path in the package: source}; all modules go into one folder, so no two may have a file of the same name."""
+    sources: dict[str, Path] = {}
+    for folder in MODULES:
+        for name in relative_files(folder, NOT_SHIPPED):
+            assert name not in sources, f"{name} is in two modules"
+            sources[name] = folder / name
+    return sources | {f"Rep3DBackend/rep3d/{name}": BACKEND / name for name in relative_files(BACKEND)}
+
+
+def test_every_module_of_the_repository_is_built():
+    folders = {path.parent.name for path in ROOT.glob("*/CMakeLists.txt")}
+    assert {folder.name for folder in MODULES} == folders and "Rep3DSegmentation" in folders
 
 
 @pytest.mark.parametrize("tree", ["build", "installed"])
 def test_every_file_is_shipped_and_nothing_else(built, tree: str):
     folder = getattr(built, tree)
-    found, expected = relative_files(folder), expected_files()
-    assert expected - found == set(), "list these in Rep3DSegmentation/CMakeLists.txt"
+    found, expected = relative_files(folder), set(expected_files())
+    assert expected - found == set(), "list these in the module's CMakeLists.txt"
     assert found - expected == set()
     assert not [name for name in found if "Testing" in name or name.startswith("docs")]
 
@@ -42,9 +56,7 @@ def test_every_file_is_shipped_and_nothing_else(built, tree: str):
 @pytest.mark.parametrize("tree", ["build", "installed"])
 def test_files_are_the_same(built, tree: str):
     folder = getattr(built, tree)
-    for name in expected_files():
-        backend = name.removeprefix("Rep3DBackend/rep3d/")
-        source = BACKEND / backend if backend != name else MODULE / name
+    for name, source in expected_files().items():
         assert (folder / name).read_bytes() == source.read_bytes(), name
 
 
@@ -99,7 +111,8 @@ def test_installed_client_talks_to_the_installed_worker(built, tmp_path: Path):
 def test_a_file_that_is_listed_but_absent_stops_the_build(cmake_command, cmake_options, tmp_path: Path):
     """So that the comparison above cannot pass by the stand-in copying whatever is there."""
     source = tmp_path / "source"
-    shutil.copytree(MODULE, source / "Rep3DSegmentation", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in MODULES:
+        shutil.copytree(folder, source / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "CMakeLists.txt", source)
     (source / "Rep3DSegmentation" / "Rep3DSegmentationLib" / "client.py").unlink()
     command = [cmake_command, "-S", str(source), "-B", str(tmp_path / "build"), *cmake_options]
