@@ -19,9 +19,11 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULE = ROOT / "Rep3DSegmentation"
-FILES = sorted(path for path in MODULE.rglob("*.py") if "__pycache__" not in path.parts)
-LIBRARY = [path for path in FILES if MODULE / "Rep3DSegmentationLib" in path.parents]
+MODULES = sorted(path.parent for path in ROOT.glob("*/CMakeLists.txt"))
+FILES = sorted(path for folder in MODULES for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+LIBRARY = [path for path in FILES if ROOT / "Rep3DSegmentation" / "Rep3DSegmentationLib" in path.parents]
+OWN = {path.stem for folder in MODULES for path in folder.iterdir()}
+"""Packages and modules of the extension, as they are imported."""
 ROOTS = ("slicer", "qt", "ctk", "vtk")
 
 SLICER = "https://github.com/Slicer/Slicer/blob/main/"
@@ -278,7 +280,7 @@ def test_mrml_layer_imports_no_qt():
 
 
 def test_panels_import_only_their_layers():
-    allowed = {"slicer", "qt", "ctk", "vtk", "Rep3DSegmentationLib", "Rep3DSegmentationWidgets"} | LIGHT
+    allowed = {"slicer", "qt", "ctk", "vtk", "SegmentEditorEffects"} | OWN | LIGHT
     for path in set(FILES) - set(LIBRARY):
         assert {name.split(".")[0] for name in imports(path)} <= allowed, path.name
 
