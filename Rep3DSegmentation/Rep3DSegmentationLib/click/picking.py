@@ -170,10 +170,10 @@ class PreparedVolume:
 
 
 def level_of(threshold: float) -> int:
-    """The smallest byte that reaches a threshold; at least 1. Raises ValueError outside of 0 to 1."""
+    """The byte that stands for a threshold, as for a probability; at least 1. Raises ValueError outside of 0 to 1."""
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold {threshold} is not between 0 and 1")
-    return max(1, int(np.ceil(threshold * 255 - 1e-9)))
+    return max(1, round(threshold * 255))
 
 
 def connected(values: np.ndarray, seed: Index, level: int) -> np.ndarray:
