@@ -87,12 +87,15 @@ def import_labels(
     image = labelmap_image(labels_XYZ, grid)
     absent = _absent(image, label_info)
     placed = place(image, node, source)
+    surfaces = segmentation.ContainsRepresentation(CLOSED_SURFACE)
     modifying = node.StartModify()
     kept = take_out(node, task, [label["key"] for label in label_info])
     if segmentation.GetNumberOfSegments() == 0 and source is not None:
         node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     for label in label_info:
         _add_segment(node, placed.image, label, task, kept.get(label["key"]))
+    if surfaces:
+        node.CreateClosedSurfaceRepresentation()  # lost when all segments were replaced
     node.EndModify(modifying)
     place_beside(node, volume_node)
     return Imported(node, (*placed.warnings, *absent))

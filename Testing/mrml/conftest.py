@@ -73,3 +73,66 @@ def fake_client(fake_backend):
     yield make
     for client in made:
         client.stop(timeout_s=1.0)
+
+
+@pytest.fixture
+def make_volume(scene):
+    """make_volume(array [X, Y, Z], affine 4x4 = identity, name="scan", parent=None) -> scalar volume node."""
+    import numpy as np
+    import slicer
+    from Rep3DSegmentationLib.grids import as_matrix
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    def make(array, affine=None, name="scan", parent=None, class_name="vtkMRMLScalarVolumeNode"):
+        import vtk
+
+        image = vtk.vtkImageData()
+        image.SetDimensions(array.shape[:3])
+        components = array.shape[3] if array.ndim == 4 else 1
+        flat = np.ascontiguousarray(np.moveaxis(array.reshape(*array.shape[:3], components), (0, 1, 2), (2, 1, 0)))
+        image.GetPointData().SetScalars(numpy_to_vtk(flat.reshape(-1, components), deep=True))
+        node = scene.AddNewNodeByClass(class_name, name)
+        node.SetIJKToRASMatrix(as_matrix(np.eye(4) if affine is None else affine))
+        node.SetAndObserveImageData(image)
+        if parent is not None:
+            node.SetAndObserveTransformNodeID(parent.GetID())
+        return node
+
+    return make
+
+
+@pytest.fixture
+def make_transform(scene):
+    """make_transform(matrix 4x4, parent=None) -> linear transform node."""
+    from Rep3DSegmentationLib.grids import as_matrix
+
+    def make(matrix, parent=None):
+        node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "transform")
+        node.SetMatrixTransformToParent(as_matrix(matrix))
+        if parent is not None:
+            node.SetAndObserveTransformNodeID(parent.GetID())
+        return node
+
+    return make
+
+
+@pytest.fixture
+def make_bend(scene):
+    """make_bend() -> a non-linear transform node: a thin-plate spline that bends a few centimetres."""
+    import vtk
+
+    def make():
+        points, moved = vtk.vtkPoints(), vtk.vtkPoints()
+        corners = [(x, y, z) for x in (-60, 60) for y in (-60, 60) for z in (-60, 60)]
+        for x, y, z in [*corners, (0, 0, 0)]:
+            points.InsertNextPoint(x, y, z)
+            moved.InsertNextPoint(x, y, z + (12 if x == y == 0 else 0))
+        spline = vtk.vtkThinPlateSplineTransform()
+        spline.SetSourceLandmarks(points)
+        spline.SetTargetLandmarks(moved)
+        spline.SetBasisToR()
+        node = scene.AddNewNodeByClass("vtkMRMLTransformNode", "bend")
+        node.SetAndObserveTransformToParent(spline)
+        return node
+
+    return make
