@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import slicer
 import vtk  # noqa: F401 - published below
-from PyQt5 import QtCore, QtTest, QtWidgets, sip
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets, sip
 
-from . import errors, i18n, qtmodule, render, requirements
+from . import errors, i18n, qtmodule, requirements, views
 from .boot import boot
 from .dialogs import dialogs
 from .wrapping import unwrap, wrap, wrapper_class
@@ -210,21 +211,31 @@ class Host:
             size = real.sizeHint()
             real.resize(max(width, size.width()), max(real.height() if real.layout() is None else 0, size.height()))
         self.process_events(50)
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not real.grab().save(str(path), "PNG"):
-            raise RuntimeError(f"The picture could not be written to {path}")
-        return path
+        return _save(real.grab(), path)
 
-    def render_slice(self, path: str | Path, **settings: Any) -> Path:
-        """A PNG of a slice of the scene; see :func:`slicerhost.render.render_slice`."""
-        return render.render_slice(self.core, path, **settings)
+    def render_slice(self, path: str | Path, volume: Any, segmentation: Any = None, **settings: Any) -> Path:
+        """A PNG of a slice view; settings as :func:`slicerhost.views.render_slice` has them."""
+        return _write_picture(views.render_slice(self.core, volume, segmentation, **settings), path)
 
-    def render_3d(self, path: str | Path, **settings: Any) -> Path:
-        """A PNG of what is visible in 3D; see :func:`slicerhost.render.render_3d`."""
-        return render.render_3d(self.core, path, **settings)
+    def render_3d(self, path: str | Path, segmentation: Any = None, **settings: Any) -> Path:
+        """A PNG of a 3D view; settings as :func:`slicerhost.views.render_3d` has them."""
+        return _write_picture(views.render_3d(self.core, segmentation, **settings), path)
 
     @property
     def restarts(self) -> int:
         """How often the application was asked to restart."""
         return self._real_app._restarts
+
+
+def _write_picture(rgb: np.ndarray, path: str | Path) -> Path:
+    """Write an RGB array [height, width, 3]."""
+    height, width, _channels = rgb.shape
+    return _save(QtGui.QImage(rgb.tobytes(), width, height, 3 * width, QtGui.QImage.Format_RGB888), path)
+
+
+def _save(picture: QtGui.QImage | QtGui.QPixmap, path: str | Path) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not picture.save(str(path), "PNG"):
+        raise RuntimeError(f"The picture could not be written to {path}")
+    return path

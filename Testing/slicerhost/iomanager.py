@@ -35,6 +35,11 @@ class qSlicerCoreIOManager(QtCore.QObject):
     def __init__(self, core: Any) -> None:
         super().__init__()
         self._core = core
+        if core.scene.GetDataIOManager() is None:  # storage nodes ask it which formats there are
+            self._data_io, self._cache = slicer.vtkDataIOManager(), slicer.vtkCacheManager()
+            self._cache.SetRemoteCacheDirectory(str(core.home))
+            self._data_io.SetCacheManager(self._cache)
+            core.scene.SetDataIOManager(self._data_io)
 
     def fileType(self, path: str) -> str:
         name = Path(path).name.lower()
@@ -93,21 +98,25 @@ class qSlicerCoreIOManager(QtCore.QObject):
             node.CreateDefaultDisplayNodes()
         return node
 
-    def extractKnownExtension(self, path: str, _node: Any = None) -> str:
+    def extractKnownExtension(self, path: str, node: Any) -> str:
+        """The longest extension among those that the node can be written with: .nii.gz and not .gz."""
         name = Path(path).name.lower()
-        known = [end for ends in _EXTENSIONS for end in ends if end and name.endswith(end)]
-        double = [".nii.gz"] if name.endswith(".nii.gz") else []
-        return max([*known, *double, Path(name).suffix], key=len)
+        extension = slicer.vtkDataFileFormatHelper.GetFileExtensionFromFormatString
+        known = {extension(form) for form in self.fileWriterExtensions(node)}
+        return max((end for end in known if name.endswith(end)), key=len, default=Path(name).suffix)
 
     def fileWriterExtensions(self, node: Any) -> list[str]:
         """File formats of a node as "NRRD (.nrrd)"."""
-        storage = node.GetStorageNode()
-        temporary = None if storage else node.CreateDefaultStorageNode()
-        types = (storage or temporary).GetSupportedWriteFileTypes()
-        found = [types.GetValue(i) for i in range(types.GetNumberOfValues())]
-        if temporary is not None:
-            temporary.UnRegister(None)
-        return found
+        storage = node.GetStorageNode() or self._new_storage(node)
+        types = storage.GetSupportedWriteFileTypes()
+        return [types.GetValue(i) for i in range(types.GetNumberOfValues())]
+
+    def _new_storage(self, node: Any) -> Any:
+        """A storage node that is not in the scene but knows it: the scene knows the formats."""
+        storage = node.CreateDefaultStorageNode()
+        storage.UnRegister(None)
+        storage.SetScene(self._core.scene)
+        return storage
 
     def exportNodes(
         self, node_ids: list[str], paths: list[str], _properties: dict[str, Any], harden: bool, _messages: Any = None
@@ -122,8 +131,7 @@ class qSlicerCoreIOManager(QtCore.QObject):
                 written = slicer.vtkSlicerVolumesLogic.CloneVolume(scene, node, "export")
                 written.SetAndObserveTransformNodeID(node.GetTransformNodeID())
                 written.HardenTransform()
-            storage = node.CreateDefaultStorageNode()
-            storage.UnRegister(None)
+            storage = self._new_storage(node)
             storage.SetFileName(str(path))
             done.append(bool(storage.WriteData(written)))
             if written is not node:
@@ -136,7 +144,9 @@ class qSlicerCoreIOManager(QtCore.QObject):
         if kind == "SceneFile":
             if path.suffix.lower() == ".mrb":
                 return bool(scene.WriteToMRB(str(path), None, None))
-            scene.SetURL(str(path))
+            if path.suffix.lower() != ".mrml":
+                return bool(scene.SaveSceneToSlicerDataBundleDirectory(str(path), None))
+            scene.SetURL(str(path))  # the scene alone, without the data of its nodes
             return bool(scene.Commit())
         node = scene.GetNodeByID(properties["nodeID"])
         if not node.GetStorageNode() and not node.AddDefaultStorageNode(str(path)):

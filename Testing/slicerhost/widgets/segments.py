@@ -49,6 +49,8 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         self._table.verticalHeader().hide()
         self._table.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectRows)
         self._table.horizontalHeader().setStretchLastSection(True)
+        self._table.setColumnWidth(0, 28)
+        self._table.setColumnWidth(1, 28)
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._table)
