@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import vtk
 
 from .errors import InputError
 from .grids import as_array, has_shear, is_linear
@@ -40,9 +39,7 @@ def roi_param(roi_node) -> dict[str, Any]:
             _("The ROI {name} is under a non-linear transform.").format(name=name),
             _("Take the ROI out of the transform, or harden it."),
         )
-    matrix = vtk.vtkMatrix4x4()
-    roi_node.GetObjectToWorldMatrix(matrix)
-    frame = as_array(matrix)
+    frame = as_array(roi_node.GetObjectToWorldMatrix())
     if has_shear(frame, tolerance=1e-3):
         raise InputError(
             _("The transform of the ROI {name} makes it oblique-angled.").format(name=name),
