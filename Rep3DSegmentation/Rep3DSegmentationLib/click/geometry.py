@@ -36,14 +36,3 @@ def voxel_at(volume_node, ras) -> tuple[int, int, int] | None:
     if any(not -0.5 - EDGE <= v <= n - 0.5 + EDGE for v, n in zip(index, shape)):
         return None
     return tuple(int(min(max(np.floor(v + 0.5), 0), n - 1)) for v, n in zip(index, shape))
-
-
-def plane_in_ijk(volume_node, ras, normal_ras) -> np.ndarray:
-    """Normal [3] (a covector) of a world plane through ``ras`` in the volume's index space, for slice-only picks.
-
-    Steps ``d`` of the index with ``normal @ d == 0`` stay within the plane. Exact under linear transforms, the tangent
-    plane under others.
-    """
-    centre = world_to_ijk(volume_node, ras)
-    steps = [ijk_to_world(volume_node, centre + step) - ijk_to_world(volume_node, centre) for step in np.eye(3)]
-    return np.array(steps) @ np.asarray(normal_ras, float)

@@ -8,7 +8,7 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..frames import place
-from ..grids import Grid, as_matrix
+from ..grids import Grid, as_array, as_matrix
 from .picking import Pick
 
 SAME_MM = 1e-3  # grids whose corners differ by less than this, in mm, are the same
@@ -21,29 +21,43 @@ def to_modifier(
 
     Args:
         volume_node: on whose grid the pick lies. segmentation_node: that is edited; both may be under transforms.
-        reference: an image with the grid to deliver, e.g. the effect's default modifier label map; not changed.
+        reference: an image with the lattice and extent to stay within (the editor's reference geometry; it needs no
+            voxels). Beyond its extent the editor's masks do not reach, so nothing is delivered there.
         click_ras: world point of the click; the voxel of the delivered grid that holds it is taken in any case, also
             where a coarser grid has its centre outside of the structure.
 
     Returns:
-        the image (unsigned char, 0 and 1) with the geometry and extent of ``reference``, and warnings.
+        an image (unsigned char, 0 and 1) on the lattice of ``reference``, as small as the pick allows, with an empty
+        extent if nothing of it lies within; and warnings.
 
-    The same grid is copied voxel by voxel; any other takes the nearest voxel.
+    The same lattice is copied voxel by voxel; any other takes the nearest voxel.
     """
-    placed = place(_as_oriented(pick, volume_node), segmentation_node, volume_node)
     result = slicer.vtkOrientedImageData()
-    if _same_grid(placed.image, reference):
-        _copy_grid(reference, result)
+    if not pick.mask.size:
+        _make(result, reference, np.array([[0, -1]] * 3))
+        return result, ()
+    placed = place(_as_oriented(pick, volume_node), segmentation_node, volume_node)
+    same = _same_lattice(placed.image, reference)
+    point = None if click_ras is None else _voxel_of(reference, segmentation_node, click_ras)
+    box = _extent(placed.image) if same else _reach(placed.image, reference)
+    if point is not None:
+        box = np.stack([np.minimum(box[:, 0], point), np.maximum(box[:, 1], point)], axis=1)
+    whole = _extent(reference)
+    box = np.stack([np.maximum(box[:, 0], whole[:, 0]), np.minimum(box[:, 1], whole[:, 1])], axis=1)
+    if (box[:, 0] > box[:, 1]).any():
+        _make(result, reference, np.array([[0, -1]] * 3))
+        return result, placed.warnings
+    _make(result, reference, box)
+    if same:
         _paste(placed.image, result)
     else:
         resample = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
-        if not resample(placed.image, reference, result, False, False):
+        sampled = slicer.vtkOrientedImageData()
+        if not resample(placed.image, result, sampled, False, False):
             raise RuntimeError("the mask could not be resampled to the segmentation's grid")
-        values = result.GetPointData().GetScalars()
-        if values.GetDataType() != vtk.VTK_UNSIGNED_CHAR:
-            _set_scalars(result, vtk_to_numpy(values) != 0)
-    if click_ras is not None and pick.mask.size:
-        _take_point(result, segmentation_node, click_ras)
+        values(result)[...] = values(sampled) != 0
+    if point is not None and ((point >= box[:, 0]) & (point <= box[:, 1])).all():
+        values(result)[tuple(point - box[:, 0])] = 1
     return result, placed.warnings
 
 
@@ -60,29 +74,46 @@ def _as_oriented(pick: Pick, volume_node) -> slicer.vtkOrientedImageData:
     return image
 
 
-def _same_grid(image: slicer.vtkOrientedImageData, reference: slicer.vtkOrientedImageData) -> bool:
-    """Do the voxels of both lie on one lattice with the same indices?"""
-    matrices = []
-    for one in (image, reference):
-        matrix = vtk.vtkMatrix4x4()
-        one.GetImageToWorldMatrix(matrix)
-        matrices.append(np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(3)]))
-    low, high = np.array(reference.GetExtent()).reshape(3, 2).T
-    corners = np.array([[*np.where(bits, high, low), 1.0] for bits in np.ndindex(2, 2, 2)])
-    return bool(np.abs((matrices[0] - matrices[1]) @ corners.T).max() < SAME_MM)
+def _same_lattice(image: slicer.vtkOrientedImageData, reference: slicer.vtkOrientedImageData) -> bool:
+    """Do equal indices mean equal places in both, over all of the mask?"""
+    corners = _corners(_extent(image))
+    return bool(np.abs((_matrix(image) - _matrix(reference)) @ corners).max() < SAME_MM)
 
 
-def _copy_grid(reference: slicer.vtkOrientedImageData, target: slicer.vtkOrientedImageData) -> None:
+def _reach(image: slicer.vtkOrientedImageData, reference: slicer.vtkOrientedImageData) -> np.ndarray:
+    """Extent [3, 2] on the lattice of ``reference`` in which voxels of ``image`` may lie nearest."""
+    grown = _extent(image) + np.array([-0.5, 0.5])
+    index = (np.linalg.inv(_matrix(reference)) @ _matrix(image) @ _corners(grown))[:3]
+    return np.stack([np.floor(index.min(axis=1)), np.ceil(index.max(axis=1))], axis=1).astype(int)
+
+
+def _corners(extent: np.ndarray) -> np.ndarray:
+    """The eight corners [4, 8], homogeneous."""
+    return np.array([[*(extent[a, bits[a]] for a in range(3)), 1.0] for bits in np.ndindex(2, 2, 2)]).T
+
+
+def _extent(image: slicer.vtkOrientedImageData) -> np.ndarray:
+    return np.array(image.GetExtent()).reshape(3, 2)
+
+
+def _matrix(image: slicer.vtkOrientedImageData) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return as_array(matrix)
+
+
+def _make(image: slicer.vtkOrientedImageData, reference: slicer.vtkOrientedImageData, extent: np.ndarray) -> None:
+    """Give ``image`` the lattice of ``reference`` and voxels of 0 in ``extent``."""
     matrix = vtk.vtkMatrix4x4()
     reference.GetImageToWorldMatrix(matrix)
-    target.SetExtent(reference.GetExtent())
-    target.SetImageToWorldMatrix(matrix)
-    _set_scalars(target, np.zeros(int(np.prod(reference.GetDimensions())), np.uint8))
+    image.SetExtent(extent.ravel().tolist())
+    image.SetImageToWorldMatrix(matrix)
+    _set_scalars(image, np.zeros(max(0, int(np.prod(extent[:, 1] - extent[:, 0] + 1))), np.uint8))
 
 
 def _paste(image: slicer.vtkOrientedImageData, target: slicer.vtkOrientedImageData) -> None:
     """Copy what of ``image`` lies within the extent of ``target``."""
-    have, want = (np.array(one.GetExtent()).reshape(3, 2) for one in (image, target))
+    have, want = _extent(image), _extent(target)
     low, high = np.maximum(have[:, 0], want[:, 0]), np.minimum(have[:, 1], want[:, 1])
     if (low > high).any():
         return
@@ -96,17 +127,12 @@ def values(image: slicer.vtkOrientedImageData) -> np.ndarray:
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions(), order="F")
 
 
-def _take_point(image: slicer.vtkOrientedImageData, segmentation_node, ras) -> None:
-    """Set the voxel of ``image`` that holds a world point, if it holds it."""
+def _voxel_of(image: slicer.vtkOrientedImageData, segmentation_node, ras) -> np.ndarray:
+    """Index [3] of the voxel on the lattice of ``image`` that holds a world point, within its extent or not."""
     transform = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, segmentation_node.GetParentTransformNode(), transform)
-    matrix = vtk.vtkMatrix4x4()
-    image.GetWorldToImageMatrix(matrix)
-    index = matrix.MultiplyPoint([*transform.TransformPoint([float(v) for v in ras]), 1.0])[:3]
-    extent = np.array(image.GetExtent()).reshape(3, 2)
-    voxel = np.floor(np.array(index) + 0.5 + 1e-9).astype(int)
-    if ((voxel >= extent[:, 0]) & (voxel <= extent[:, 1])).all():
-        values(image)[tuple(voxel - extent[:, 0])] = 1
+    index = np.linalg.inv(_matrix(image)) @ [*transform.TransformPoint([float(v) for v in ras]), 1.0]
+    return np.floor(index[:3] + 0.5 + 1e-9).astype(int)
 
 
 def _set_scalars(image: slicer.vtkOrientedImageData, flat: np.ndarray) -> None:

@@ -61,7 +61,7 @@ class PreparedVolume:
     Args:
         probabilities: of every class on the volume's grid.
         label_info: the task's structures (``Label.to_dict()``).
-        axes: 3x3, millimetres in the world of one step along i, j, k (columns), for smoothing.
+        axes: 3x3, millimetres in the world of one step along i, j, k (columns), for smoothing and planes.
         labels: file of the label map [X, Y, Z] if the whole volume was segmented, else None.
     """
 
@@ -76,7 +76,7 @@ class PreparedVolume:
         self.label_info = {int(label["value"]): label for label in label_info}
         self.whole = labels is not None
         self._map, self._labels = probabilities, labels
-        self._spacing = np.linalg.norm(np.asarray(axes, float), axis=0)
+        self._axes = np.asarray(axes, float)
         self._read: OrderedDict[tuple[int, float], tuple[np.ndarray, Index]] = OrderedDict()
 
     def exists(self) -> bool:
@@ -107,7 +107,8 @@ class PreparedVolume:
         Args:
             smoothing_mm: standard deviation of a Gaussian over the probabilities before the threshold, in mm.
             all_of_class: everything of that structure, not only what hangs together with the voxel by its faces.
-            plane: normal of a plane through the voxel (see geometry.plane_in_ijk): only take voxels in it.
+            plane: normal [3] in world RAS of a plane through the voxel: only take voxels in it; its sign and length
+                do not matter.
 
         The voxel itself is always part of what is taken.
         """
@@ -121,7 +122,7 @@ class PreparedVolume:
             text = _("Here {name} has {have:.2f}, less than the threshold of {want:.2f}.")
             return _nothing(hit, text.format(name=hit.name, have=here / 255, want=threshold))
         if plane is not None:
-            mask = _in_plane(values, inside, plane, level, all_of_class)
+            mask = _in_plane(values, inside, self._axes.T @ np.asarray(plane, float), level, all_of_class)
         elif all_of_class:
             mask = values >= level
         else:
@@ -135,34 +136,38 @@ class PreparedVolume:
             text.format(name=hit.name, count=int(np.count_nonzero(mask)), probability=hit.probability),
         )
 
-    def structures(self) -> list[Pick]:
-        """Every structure as the label map has it, in the task's order; needs the whole volume.
+    def structure(self, value: int, *, threshold: float | None = None, smoothing_mm: float = 0.0) -> Pick:
+        """All of one structure: where the label map has it, or where its probability reaches ``threshold``.
 
-        Raises ValueError if only a patch is known.
+        Raises ValueError without a threshold if only a patch is known, and for a value that the task lacks.
         """
-        if self._labels is None:
-            raise ValueError("only a patch was segmented")
-        labels = np.load(self._labels, mmap_mode="r")
-        found = []
-        for value, label in self.label_info.items():
-            box = self._map.box(value)
-            if box is None:
-                continue
-            first, shape = box
-            mask, start = trimmed(labels[tuple(slice(f, f + n) for f, n in zip(first, shape))] == value)
-            if mask.size:
-                where = tuple(f + s for f, s in zip(first, start))
-                found.append(Pick(mask, where, Hit(label, 1.0), str(label["name"])))
-        return found
+        if value not in self.label_info:
+            raise ValueError(f"the task has no structure {value}")
+        label, box = self.label_info[value], self._map.box(value)
+        if box is None:
+            return _nothing(None, _("{name} was not found.").format(name=label["name"]))
+        if threshold is not None:
+            values, first = self._values(value, smoothing_mm)
+            mask = values >= level_of(threshold)
+        else:
+            if self._labels is None:
+                raise ValueError("only a patch was segmented")
+            labels, (first, shape) = np.load(self._labels, mmap_mode="r"), box
+            mask = labels[tuple(slice(f, f + n) for f, n in zip(first, shape))] == value
+        mask, start = trimmed(mask)
+        if not mask.size:
+            return _nothing(None, _("{name} was not found.").format(name=label["name"]))
+        text = _("{name}: {count} voxels.").format(name=label["name"], count=int(np.count_nonzero(mask)))
+        return Pick(mask, tuple(f + s for f, s in zip(first, start)), Hit(label, 1.0), text)
 
     def _values(self, value: int, smoothing_mm: float) -> tuple[np.ndarray, Index]:
         """Probabilities of a class, uint8 in its box; the last ones are remembered for the threshold's slider."""
         key = (value, smoothing_mm)
         if key not in self._read:
             values, first = self._map.read(value)
-            self._read[key] = (
-                (smoothed(values, smoothing_mm / self._spacing), first) if smoothing_mm else (values, first)
-            )
+            if smoothing_mm and values.size:
+                values = smoothed(values, smoothing_mm / np.linalg.norm(self._axes, axis=0))
+            self._read[key] = values, first
             while len(self._read) > REMEMBERED_CLASSES:
                 self._read.popitem(last=False)
         self._read.move_to_end(key)
@@ -228,7 +233,9 @@ def trimmed(mask: np.ndarray) -> tuple[np.ndarray, Index]:
 
 
 def _in_plane(values: np.ndarray, seed: Index, normal: np.ndarray, level: int, everything: bool) -> np.ndarray:
-    """Like :func:`connected`, in the one-voxel-thick digital plane through ``seed``: one voxel per column along the
+    """``normal`` is a covector: steps ``d`` of the index with ``normal @ d == 0`` stay within the plane.
+
+    Like :func:`connected`, in the one-voxel-thick digital plane through ``seed``: one voxel per column along the
     axis that is most nearly normal to it, so that it has no holes, and axis-aligned slices are exactly one slice."""
     axis = int(np.argmax(np.abs(normal)))
     others = [a for a in range(3) if a != axis]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,17 +36,3 @@ def test_every_point_of_a_voxel_belongs_to_it(scene, volume, outer, data):
     beyond = np.array(voxel, float)
     beyond[axis] = shape[axis] - 0.5 + data.draw(st.floats(0.001, 5)) if side else -0.5 - data.draw(st.floats(0.001, 5))
     assert voxel_at(node, (world @ [*beyond, 1])[:3]) is None
-
-
-@SLOW
-@given(volumes(), st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda n: np.linalg.norm(n) > 0.1), st.data())
-def test_steps_within_a_world_plane_are_those_orthogonal_to_its_index_normal(scene, volume, normal, data):
-    from Rep3DSegmentationLib.click.geometry import plane_in_ijk
-
-    scene.Clear(0)
-    shape, affine, matrix = volume
-    node = add_volume(np.zeros(shape, np.uint8), affine, add_transform(matrix))
-    world = affine if matrix is None else matrix @ affine
-    covector = plane_in_ijk(node, world[:3, 3], normal)
-    step = np.array(data.draw(st.tuples(*[st.floats(-3, 3)] * 3)))
-    assert covector @ step == pytest.approx(np.array(normal) @ world[:3, :3] @ step, abs=1e-6)

@@ -29,12 +29,25 @@ def oriented(affine, extent):
     return image
 
 
+def spread(image, extent):
+    """The delivered crop put into the whole extent, which it must not exceed, on the same lattice; bool."""
+    from Rep3DSegmentationLib.click.modifier import values
+
+    have, whole = np.array(image.GetExtent()).reshape(3, 2), np.array(extent).reshape(3, 2)
+    out = np.zeros(whole[:, 1] - whole[:, 0] + 1, bool)
+    if image.GetNumberOfPoints():
+        assert (have[:, 0] >= whole[:, 0]).all() and (have[:, 1] <= whole[:, 1]).all()
+        assert values(image).dtype == np.uint8
+        out[tuple(slice(a - b, z - b + 1) for (a, z), b in zip(have, whole[:, 0]))] = values(image)
+    return out
+
+
 @SLOW
 @given(volumes(), rigid(), st.booleans(), st.data())
 def test_each_voxel_takes_the_value_of_the_mask_at_its_place(scene, volume, seg_matrix, same_transform, data):
     """Segmentation grids finer, coarser, offset, turned; transforms on volume, on segmentation, on both, on neither."""
     import slicer
-    from Rep3DSegmentationLib.click.modifier import to_modifier, values
+    from Rep3DSegmentationLib.click.modifier import to_modifier
 
     scene.Clear(0)
     shape, affine, matrix = volume
@@ -61,7 +74,7 @@ def test_each_voxel_takes_the_value_of_the_mask_at_its_place(scene, volume, seg_
     seg_affine[:3, 3] = (np.linalg.inv(seg_to_world) @ middle)[:3] - seg_affine[:3, :3] @ centre
     reference = oriented(seg_affine, extent)
     result, _ = to_modifier(pick_of(mask), node, segmentation, reference)
-    assert result.GetExtent() == reference.GetExtent() and values(result).dtype == np.uint8
+    delivered = spread(result, extent)
     index = np.stack(np.meshgrid(*(np.arange(s, s + c) for s, c in zip(start, count)), indexing="ij"), -1)
     to_volume = np.linalg.inv(world) @ seg_to_world @ seg_affine
     place = index @ to_volume[:3, :3].T + to_volume[:3, 3]
@@ -70,7 +83,7 @@ def test_each_voxel_takes_the_value_of_the_mask_at_its_place(scene, volume, seg_
     expected = np.zeros(count, bool)
     expected[inside] = mask[tuple(nearest[inside].T)]
     tie = (np.abs(place + 0.5 - np.rint(place + 0.5)) < 1e-4).any(-1)
-    wrong = (values(result).astype(bool) != expected) & ~tie
+    wrong = (delivered != expected) & ~tie
     assert not wrong.any()
 
 
@@ -79,7 +92,7 @@ def test_each_voxel_takes_the_value_of_the_mask_at_its_place(scene, volume, seg_
 def test_the_same_grid_is_copied_voxel_by_voxel(scene, volume, data):
     """Segmentation on the volume's own grid, below the same transform, with an extent that may be smaller."""
     import slicer
-    from Rep3DSegmentationLib.click.modifier import to_modifier, values
+    from Rep3DSegmentationLib.click.modifier import to_modifier
 
     scene.Clear(0)
     shape, affine, matrix = volume
@@ -94,7 +107,7 @@ def test_the_same_grid_is_copied_voxel_by_voxel(scene, volume, data):
     reference = oriented(affine, [v for pair in zip(low, high) for v in pair])
     result, warnings = to_modifier(pick_of(mask), node, segmentation, reference)
     expected = mask[tuple(slice(a, z + 1) for a, z in zip(low, high))]
-    np.testing.assert_array_equal(values(result).astype(bool), expected)
+    np.testing.assert_array_equal(spread(result, reference.GetExtent()), expected)
     assert warnings == ()
 
 
@@ -103,7 +116,7 @@ def test_the_same_grid_is_copied_voxel_by_voxel(scene, volume, data):
 def test_the_voxel_under_the_cursor_is_always_taken(scene, volume, seg_matrix, data):
     """Also on a grid so coarse that no centre lies within the structure."""
     import slicer
-    from Rep3DSegmentationLib.click.modifier import to_modifier, values
+    from Rep3DSegmentationLib.click.modifier import to_modifier
 
     scene.Clear(0)
     shape, affine, matrix = volume
@@ -121,4 +134,20 @@ def test_the_voxel_under_the_cursor_is_always_taken(scene, volume, seg_matrix, d
     offset = np.array(data.draw(st.tuples(*[st.floats(-0.45, 0.45)] * 3)))
     seg_affine[:3, 3] = local[:3] - seg_affine[:3, :3] @ (np.array([2, 1, 3]) + offset)
     result, _ = to_modifier(pick_of(mask), node, segmentation, oriented(seg_affine, [0, 4, 0, 4, 0, 4]), ras)
-    assert values(result)[2, 1, 3] == 1
+    assert spread(result, [0, 4, 0, 4, 0, 4])[2, 1, 3]
+
+
+def test_what_lies_beyond_the_reference_is_not_delivered(scene):
+    import slicer
+    from Rep3DSegmentationLib.click.modifier import to_modifier
+
+    node = add_volume(np.zeros((6, 6, 6), np.uint8), np.eye(4))
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    mask = np.zeros((6, 6, 6), bool)
+    mask[4:] = True
+    beyond, _ = to_modifier(pick_of(mask), node, segmentation, oriented(np.eye(4), [0, 3, 0, 5, 0, 5]), (5, 3, 3))
+    assert beyond.GetNumberOfPoints() == 0
+    part, _ = to_modifier(pick_of(mask), node, segmentation, oriented(np.eye(4), [0, 4, 0, 5, 0, 5]), (5, 3, 3))
+    assert part.GetExtent() == (4, 4, 0, 5, 0, 5)
+    empty, _ = to_modifier(pick_of(mask & False), node, segmentation, oriented(np.eye(4), [0, 3, 0, 5, 0, 5]))
+    assert empty.GetNumberOfPoints() == 0

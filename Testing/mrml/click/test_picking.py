@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from .scenes import affines
+
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 SLOW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 INFO = [
@@ -127,14 +129,40 @@ def test_background_and_outside_say_so(tmp_path):
         known.pick((0, 0, 0), threshold=1.5)
 
 
-def test_all_structures_are_those_of_the_label_map(tmp_path):
+def test_a_structure_is_that_of_the_label_map_or_of_the_threshold(tmp_path):
     dense = blobs((9, 8, 7), 5)
     labels = dense.argmax(0).astype(np.uint8)
     np.save(tmp_path / "labels.npy", np.asfortranarray(labels))
     known = prepared(tmp_path, dense, labels=tmp_path / "labels.npy")
-    found = known.structures()
-    assert [p.hit.value for p in found] == [1, 2]
-    for pick in found:
-        np.testing.assert_array_equal(whole(pick, labels.shape), labels == pick.hit.value)
+    for value in (1, 2):
+        np.testing.assert_array_equal(whole(known.structure(value), labels.shape), labels == value)
+        above = whole(known.structure(value, threshold=0.8), labels.shape)
+        np.testing.assert_array_equal(above, np.rint(255 * dense[value]) >= 204)
+    with pytest.raises(ValueError, match="no structure 7"):
+        known.structure(7)
+    (tmp_path / "more").mkdir()
+    part = prepared(tmp_path / "more", dense)
     with pytest.raises(ValueError, match="patch"):
-        prepared(tmp_path / "..", dense).structures()
+        part.structure(1)
+    dense[2] = 0
+    (tmp_path / "none").mkdir()
+    assert "Spleen" in prepared(tmp_path / "none", dense).structure(2, threshold=0.5).message
+
+
+@SLOW
+@given(st.integers(0, 999), st.data())
+def test_planes_are_given_in_the_world(tmp_path_factory, seed, data):
+    """On a turned, anisotropic grid: what is taken lies within half a voxel of the world plane."""
+    shape, voxel = (9, 8, 10), (4, 3, 6)
+    affine = affines(data.draw)[:3, :3]
+    normal = np.array(data.draw(st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda n: np.linalg.norm(n) > 0.1)))
+    normal /= np.linalg.norm(normal)
+    dense = np.zeros((3, *shape))
+    dense[1] = 1
+    known = prepared(tmp_path_factory.mktemp("p"), dense, affine)
+    taken = whole(known.pick(voxel, plane=normal, all_of_class=True), shape)
+    steps = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1) - np.array(voxel)
+    distance_mm = np.abs(steps @ affine.T @ normal)
+    half_mm = np.abs(normal @ affine).max() / 2
+    assert (distance_mm[taken] <= half_mm + 1e-9).all() and taken[distance_mm < half_mm - 1e-9].all()
+    np.testing.assert_array_equal(taken, whole(known.pick(voxel, plane=-3 * normal, all_of_class=True), shape))
