@@ -74,7 +74,7 @@ def _common_obstacle(state: PanelState, parameters: Parameters | None) -> str | 
         return _("The list of tasks is being loaded.")
     if parameters is None:
         return _("The scene is being closed.")
-    return None if state.catalog else _("The tasks could not be loaded; load them again under Inputs.")
+    return None if state.catalog else _("The tasks are not loaded; load them again under Inputs.")
 
 
 def _task_obstacle(state: PanelState, choices: Choices) -> str | None:

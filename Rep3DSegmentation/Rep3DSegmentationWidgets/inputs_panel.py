@@ -53,7 +53,7 @@ class InputsPanel:
         ui.framesCheckBox.setVisible(frame is not None)
         ui.framesCheckBox.setChecked(choices.all_frames)
         if frame is not None:
-            ui.framesCheckBox.setText(_("Segment all {0} frames of the sequence").format(frame.count))
+            ui.framesCheckBox.setText(_("All {0} frames of the sequence").format(frame.count))
         self._tasks.show(self._task_items(choices.task), choices.task)
         self._show_details(choices.task)
 

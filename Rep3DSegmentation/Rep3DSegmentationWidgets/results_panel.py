@@ -25,7 +25,7 @@ class ResultsPanel:
         self._shown: Any = None  # the result that is in the table
         header = ui.resultsTable.horizontalHeader()
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
-        for column in (1, 2, 3):
+        for column in (1, 2):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         ui.resultsTable.verticalHeader().setVisible(False)
         ui.show3DButton.connect("toggled(bool)", self._on_show)
@@ -64,9 +64,13 @@ class ResultsPanel:
             if entry["key"] in colors:
                 name.setIcon(color_icon(colors[entry["key"]]))
             table.setItem(row, 0, name)
-            empty = entry["voxels"] == 0
-            for column, value in enumerate((entry["volume_ml"], entry["mean"], entry["sd"]), start=1):
-                item = qt.QTableWidgetItem(_("none") if empty and column == 1 else number_text(value))
+            found = entry["voxels"] > 0
+            texts = (
+                number_text(entry["volume_ml"]) if found else _("not found"),
+                f"{number_text(entry['mean'])} ± {number_text(entry['sd'])}" if found else "",
+            )
+            for column, text in enumerate(texts, start=1):
+                item = qt.QTableWidgetItem(text)
                 item.setTextAlignment(int(qt.Qt.AlignRight | qt.Qt.AlignVCenter))
                 table.setItem(row, column, item)
 
@@ -102,20 +106,17 @@ class ResultsPanel:
 def result_text(state: PanelState, name: str | None) -> str:
     """Which segmentation, how long, which device ran and why that one."""
     result = state.result
-    where = name or _("The segmentation is no longer in the scene")
+    where = _("Segmentation: {0}").format(name) if name else _("The segmentation is no longer in the scene.")
     if state.asked_device != "auto":
         why = _("as chosen")
     elif "cuda" in result.device or "mps" in result.device:
-        why = _("chosen automatically: a GPU was found")
+        why = _("chosen automatically, a GPU was found")
     else:
-        why = _("chosen automatically: no GPU that PyTorch can use was found")
-    return _("{where}. Ran {time} on {device} ({why}).").format(
-        where=where, time=duration_text(result.seconds), device=result.device, why=why
-    )
+        why = _("chosen automatically, PyTorch found no GPU")
+    ran = _("Ran {time} on {device}: {why}.").format(time=duration_text(result.seconds), device=result.device, why=why)
+    return f"{where}\n{ran}"
 
 
-def number_text(value: float | None) -> str:
-    """A measurement with as many digits as make sense; a dash for none."""
-    if value is None:
-        return "–"
+def number_text(value: float) -> str:
+    """A measurement with as many digits as make sense."""
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"

@@ -47,7 +47,7 @@ class RunPanel:
         ui.cancelButton.setEnabled(job is not None and not job.cancelling)
         ui.cancelButton.setToolTip(_("Stop the run; nothing is changed.") if job else _("Nothing is running."))
         show_message(ui.messageFrame, ui.messageLabel, state.message)
-        ui.estimateLabel.setText(self._estimate_text())
+        ui.estimateLabel.setText(obstacle if obstacle and state.job is None else self._estimate_text())
         ui.confirmFrame.setVisible(waiting)
         ui.confirmLabel.setText(state.confirm or "")
         show_progress(ui.progressBar, ui.stageLabel, job)
@@ -178,10 +178,11 @@ class RunPanel:
         if state.estimate is None or not self._estimate_is_current():
             return _("Memory and time are checked before a run starts.")
         answer = state.estimate.answer
-        return _("Estimate: {time} on {device}, {windows} windows, {need} of memory ({free} free).").format(
+        windows = _("1 window") if answer["windows"] == 1 else _("{0} windows").format(answer["windows"])
+        return _("Estimate: {time} on {device}, {windows}, {need} of memory ({free} free).").format(
             time=duration_text(answer["seconds"]),
             device=answer["device"],
-            windows=answer["windows"],
+            windows=windows,
             need=size_text(answer["memory_bytes"]),
             free=size_text(answer["memory_free_bytes"]),
         )
