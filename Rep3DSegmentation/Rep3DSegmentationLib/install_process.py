@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -35,11 +35,11 @@ class Outcome:
     lines: tuple[str, ...]
 
 
-def run_in_child(command: Sequence[str], watcher: Watcher) -> Outcome:
+def run_in_child(command: Sequence[str], watcher: Watcher, variables: Mapping[str, str] | None = None) -> Outcome:
     """Run a command, hand on its lines as they come, end it with all its children when cancelled.
 
     The environment is handed on, so that proxies and pip's settings hold. Python's output is made UTF-8; packages of
-    the user's other Pythons do not count as installed.
+    the user's other Pythons do not count as installed. `variables` are set on top.
 
     Raises:
         OSError: the command cannot be started.
@@ -53,7 +53,7 @@ def run_in_child(command: Sequence[str], watcher: Watcher) -> Outcome:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, **own},
+        env={**os.environ, **own, **(variables or {})},
         **options,
     )
     incoming: queue.Queue[str | None] = queue.Queue()
