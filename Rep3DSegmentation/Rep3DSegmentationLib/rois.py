@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
-from .grids import as_array, has_shear, is_linear
+from .grids import as_array, is_linear
 from .i18n import _
 
 
@@ -17,7 +17,7 @@ def roi_param(roi_node) -> dict[str, Any]:
     ``matrix``: 4x4 from the frame of the box (its centre is the origin, unit axes) to world RAS in mm; ``size_mm``:
     edges along those axes.
 
-    Raises InputError: not a placed box, inside out, or under a transform that leaves no box.
+    Raises InputError: not a placed box, inside out, or under a non-linear transform.
     """
     if not roi_node.IsA("vtkMRMLMarkupsROINode"):
         raise InputError(
@@ -39,12 +39,8 @@ def roi_param(roi_node) -> dict[str, Any]:
             _("The ROI {name} is under a non-linear transform.").format(name=name),
             _("Take the ROI out of the transform, or harden it."),
         )
+    # Slicer keeps a ROI right-angled below any linear transform; what it shows is what is used.
     frame = as_array(roi_node.GetObjectToWorldMatrix())
-    if has_shear(frame, tolerance=1e-3):
-        raise InputError(
-            _("The transform of the ROI {name} makes it oblique-angled.").format(name=name),
-            _("Take the ROI out of the transform: a box with right angles is needed."),
-        )
     scale = np.linalg.norm(frame[:3, :3], axis=0)
     frame[:3, :3] /= scale
     return {"matrix": frame.tolist(), "size_mm": (size * scale).tolist()}

@@ -16,19 +16,21 @@ from .i18n import _
 if TYPE_CHECKING:
     from .client import WorkerClient
 
-# Classes that are scalar volumes by inheritance and yet hold something else, with what to do about it.
-_SEVERAL_HINT = "Extract one frame as a scalar volume, or load the data as a volume sequence."
-_OTHER_KINDS = {
-    "vtkMRMLLabelMapVolumeNode": ("a label map", "Choose the scan itself; label maps hold no intensities."),
-    "vtkMRMLMultiVolumeNode": ("a multi-volume (several frames)", _SEVERAL_HINT),
-    "vtkMRMLDiffusionWeightedVolumeNode": ("a diffusion-weighted volume (several directions)", _SEVERAL_HINT),
-    "vtkMRMLDiffusionTensorVolumeNode": ("a tensor volume", "Choose a scalar map of it, such as the baseline image."),
-    "vtkMRMLTensorVolumeNode": ("a tensor volume", "Choose a scalar map of it."),
-    "vtkMRMLVectorVolumeNode": (
-        "a vector volume (colours or several components)",
-        'Convert it with the module "Vector to Scalar Volume".',
-    ),
-}
+
+def _other_kinds() -> tuple[tuple[str, str, str], ...]:
+    """Classes that are scalar volumes by inheritance and yet hold something else: class, what it is, what to do.
+
+    Derived ones come first: to MRML a vector volume is a tensor volume.
+    """
+    several = _("Extract one frame as a scalar volume, or load the data as a volume sequence.")
+    convert = _('Convert it with the module "Vector to Scalar Volume".')
+    return (
+        ("vtkMRMLLabelMapVolumeNode", _("a label map"), _("Choose the scan itself; label maps hold no intensities.")),
+        ("vtkMRMLMultiVolumeNode", _("a multi-volume (several frames)"), several),
+        ("vtkMRMLDiffusionWeightedVolumeNode", _("a diffusion-weighted volume (several directions)"), several),
+        ("vtkMRMLVectorVolumeNode", _("a vector volume (colours or several components)"), convert),
+        ("vtkMRMLTensorVolumeNode", _("a tensor volume"), _("Choose a scalar map of it.")),
+    )
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,9 @@ def check_volume(volume_node, harden: bool = False) -> None:
     if volume_node is None:
         raise InputError(_("No volume is chosen."), _("Choose the volume to segment; load one first if there is none."))
     name = volume_node.GetName() or volume_node.GetID()
-    for class_name, (kind, hint) in _OTHER_KINDS.items():
+    for class_name, kind, hint in _other_kinds():
         if volume_node.IsA(class_name):
-            raise InputError(
-                _("{name} is {kind}, not a single scalar volume.").format(name=name, kind=_(kind)), _(hint)
-            )
+            raise InputError(_("{name} is {kind}, not a single scalar volume.").format(name=name, kind=kind), hint)
     if not volume_node.IsA("vtkMRMLScalarVolumeNode"):
         raise InputError(
             _("{name} is not a volume but a {kind}.").format(name=name, kind=volume_node.GetNodeTagName()),
@@ -83,7 +83,8 @@ def check_volume(volume_node, harden: bool = False) -> None:
             _("{name} has {count} values per voxel.").format(name=name, count=image.GetNumberOfScalarComponents()),
             _('Convert it with the module "Vector to Scalar Volume".'),
         )
-    if abs(np.linalg.det(Grid.of(volume_node).affine[:3, :3])) < 1e-12:
+    axes = Grid.of(volume_node).affine[:3, :3]
+    if not np.isfinite(axes).all() or abs(np.linalg.det(axes)) < 1e-12:
         raise InputError(
             _("The spacing or the axis directions of {name} are degenerate.").format(name=name),
             _("Correct the spacing in the module Volumes, or the file's header."),

@@ -79,13 +79,11 @@ def fake_client(fake_backend):
 def make_volume(scene):
     """make_volume(array [X, Y, Z], affine 4x4 = identity, name="scan", parent=None) -> scalar volume node."""
     import numpy as np
-    import slicer
+    import vtk
     from Rep3DSegmentationLib.grids import as_matrix
     from vtk.util.numpy_support import numpy_to_vtk
 
     def make(array, affine=None, name="scan", parent=None, class_name="vtkMRMLScalarVolumeNode"):
-        import vtk
-
         image = vtk.vtkImageData()
         image.SetDimensions(array.shape[:3])
         components = array.shape[3] if array.ndim == 4 else 1

@@ -19,7 +19,7 @@ from Rep3DSegmentationLib.segmentations import CLOSED_SURFACE, import_labels, is
 from vtk.util.numpy_support import vtk_to_numpy
 
 sys.path.insert(0, str(Path(__file__).parent))
-from geometries import LABELS, affines, assert_same_points, label_maps, points_of, rigids, saved_points  # noqa: E402
+from geometries import LABELS, affines, assert_same_points, label_maps, points_of, rigids, saved_points
 
 RANDOM = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 OBLIQUE = np.array([[0.9, -0.6, 0.1, 5.0], [0.5, 1.1, -0.2, -7.0], [-0.1, 0.3, 2.9, 11.0], [0, 0, 0, 1.0]])
