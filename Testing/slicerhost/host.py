@@ -19,6 +19,7 @@ from PyQt5 import QtCore, QtGui, QtTest, QtWidgets, sip
 from . import errors, i18n, qtmodule, requirements, views
 from .boot import boot
 from .dialogs import dialogs
+from .views_interaction import SliceHands
 from .wrapping import unwrap, wrap, wrapper_class
 
 
@@ -38,7 +39,7 @@ class LoadedModule:
     logic: Any
 
 
-class Host:
+class Host(SliceHands):
     """A Slicer without the desktop. There is one in a process: ``Host.start()``."""
 
     _running: Host | None = None
@@ -67,11 +68,12 @@ class Host:
         errors.install_hook()
         self._install_scripted()
         for name in ("SampleData", "SegmentEditor"):
-            self.load_module(Path(__file__).parent / "builtin" / f"{name}.py")
+            self._real_app._modules._load_scripted(Path(__file__).parent / "builtin" / f"{name}.py")
 
     def publish(self) -> None:
         """Offer everything under the names that extensions use; again where someone else replaced them."""
         from .modules import qSlicerLoadableModule, qSlicerScriptedLoadableModule
+        from . import segment_editor
         from .widgets import MRML
 
         slicer.app, slicer.mrmlScene, slicer.modules = self.app, self.core.scene, self._modules
@@ -83,6 +85,7 @@ class Host:
         sys.modules["slicer.i18n"] = i18n
         sys.modules.setdefault("qt", qtmodule.make_qt())
         sys.modules.setdefault("ctk", qtmodule.make_ctk())
+        segment_editor.publish()
         main = sys.modules["__main__"]
         for name in ("qt", "ctk", "vtk", "slicer"):
             if not hasattr(main, name):

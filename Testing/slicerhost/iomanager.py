@@ -145,6 +145,7 @@ class qSlicerCoreIOManager(QtCore.QObject):
             if path.suffix.lower() == ".mrb":
                 return bool(scene.WriteToMRB(str(path), None, None))
             if path.suffix.lower() != ".mrml":
+                path.mkdir(parents=True, exist_ok=True)
                 return bool(scene.SaveSceneToSlicerDataBundleDirectory(str(path), None))
             scene.SetURL(str(path))  # the scene alone, without the data of its nodes
             return bool(scene.Commit())

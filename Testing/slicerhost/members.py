@@ -9,7 +9,7 @@ import enum
 import os
 from typing import Any
 
-from PyQt5 import QtCore, sip
+from PyQt5 import QtCore, QtGui, QtWidgets, sip
 
 # Members of PyQt5 that PythonQt does not have.
 _HIDDEN = {"pyqtConfigure", "staticMetaObject", "vtk_signals", "vtk_slots"}
@@ -35,7 +35,18 @@ class Property:
         if wrapper is None:
             return self
         real = self._living(wrapper, "read")
-        return wrap(real.property(self.name))
+        value = real.property(self.name)
+        return self._enum_value(value) if self._prop.isEnumType() else wrap(value)
+
+    def _enum_value(self, value: Any) -> Any:
+        """The enum member or set of flags for the number that Qt gives for it."""
+        listed = self._prop.enumerator()
+        for module in (QtCore, QtGui, QtWidgets):
+            scope = getattr(module, listed.scope(), None)
+            kind = getattr(scope, listed.name(), None)
+            if kind is not None:
+                return kind(int(value))
+        return value
 
     def write(self, wrapper: Any, value: Any) -> None:
         real = self._living(wrapper, "set")
