@@ -82,10 +82,14 @@ class PythonEnvironment:
         return versions
 
     def has_module(self, module: str) -> bool:
-        """True if the module would be found by an import; nothing is imported."""
+        """True if an import would find the module; nothing is imported. A folder without `__init__.py` is a remainder."""
         if self.paths is None:
-            return module in sys.modules or importlib.util.find_spec(module) is not None
-        return PathFinder.find_spec(module, list(self.paths)) is not None
+            if module in sys.modules:
+                return True
+            spec = importlib.util.find_spec(module)
+        else:
+            spec = PathFinder.find_spec(module, list(self.paths))
+        return spec is not None and spec.origin is not None
 
     def loaded_modules(self, names: Iterable[str]) -> set[str]:
         """Those packages of `names` of which this process has imported something (they change only with a restart)."""

@@ -107,6 +107,7 @@ def test_half_removed_package_counts_as_missing(environment, shared_wheels):
         add(environment, wheel)
     assert "safetensors" not in missing_names(environment)
     (Path(environment.paths[0]) / "safetensors" / "__init__.py").unlink()
+    assert "safetensors" in missing_names(environment)
     (Path(environment.paths[0]) / "safetensors").rmdir()
     assert "safetensors" in missing_names(environment)
 
