@@ -83,7 +83,9 @@ class qSlicerScriptedLoadableModule(qSlicerAbstractCoreModule):
         """The logic of the scripted module's widget, if its file has one: scripted modules have no C++ logic."""
         return self._logic
 
-    def createNewWidgetRepresentation(self) -> QtWidgets.QWidget:
+    def createNewWidgetRepresentation(self) -> QtWidgets.QWidget | None:
+        if not hasattr(sys.modules[self.objectName()], f"{self.objectName()}Widget"):
+            return None  # a hidden module that only registers something
         panel = qSlicerScriptedLoadableModuleWidget()
         panel.setObjectName(f"{self.objectName()}ModuleWidget")
         panel._module = self
