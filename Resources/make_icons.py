@@ -1,8 +1,8 @@
-"""Draws the icons of the extension and of its module: a kernel as a cube, its taps bright where the mask lets them act.
+"""Draws the icons of the extension and its modules: a kernel as a cube, its taps bright where the mask lets them act.
 
     python Resources/make_icons.py
 
-Needs numpy and matplotlib; writes two PNG files of 128 x 128 pixels, the same each time.
+Needs numpy and matplotlib; writes PNG files of 128 x 128 pixels, the same each time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ ICONS = (
     ROOT / "Resources" / "Icons" / "Rep3D.png",
     ROOT / "Rep3DSegmentation" / "Resources" / "Icons" / "Rep3DSegmentation.png",
 )
+CLICK_ICON = ROOT / "SegmentEditorRep3D" / "Resources" / "Icons" / "SegmentEditorRep3D.png"
 PIXELS = 128
 TAPS = 5  # along each edge of the drawn cube
 GAP = 0.09  # between taps, as part of one
@@ -52,7 +53,15 @@ def draw_cube(axes: plt.Axes) -> None:
                 axes.add_patch(Polygon(corners, closed=True, facecolor=(red * light, green * light, blue * light)))
 
 
-def draw(path: Path) -> None:
+def draw_cursor(axes: plt.Axes) -> None:
+    """The arrow of a mouse, its tip on the corner of the cube that is nearest to the viewer."""
+    arrow = np.array([(0, 0), (0, -1.0), (0.24, -0.78), (0.4, -1.12), (0.56, -1.04), (0.41, -0.71), (0.72, -0.7)])
+    axes.add_patch(
+        Polygon(arrow, closed=True, facecolor="white", edgecolor="#141a2a", linewidth=1.2, joinstyle="round")
+    )
+
+
+def draw(path: Path, cursor: bool = False) -> None:
     """One icon on a dark rounded square with transparent corners."""
     figure = plt.figure(figsize=(1, 1), dpi=PIXELS)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -63,12 +72,14 @@ def draw(path: Path) -> None:
     square.set(facecolor="#141a2a", edgecolor="none")
     axes.add_patch(square)
     draw_cube(axes)
+    if cursor:
+        draw_cursor(axes)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, transparent=True, metadata={"Software": None})
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    for icon in ICONS:
-        draw(icon)
+    for icon in (*ICONS, CLICK_ICON):
+        draw(icon, cursor=icon == CLICK_ICON)
         print(icon.relative_to(ROOT))

@@ -1,0 +1,101 @@
+"""A pick becomes part of a segment: one step of undo, and nothing that Slicer's rules forbid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+from Rep3DSegmentationLib.click.modifier import to_modifier
+from Rep3DSegmentationLib.click.picking import Pick
+from slicer.i18n import tr as _
+from vtk.util.numpy_support import vtk_to_numpy
+
+from .editor import Editor
+from .interaction import REMOVE, TAKE, ClickPoint
+from .naming import has_default_name, segment_of, take_identity
+from .status import WARNING, Status
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What a click did: voxels of the segmentation that changed, and what to say about it."""
+
+    changed: int
+    status: Status
+
+
+def commit(editor: Editor, pick: Pick, point: ClickPoint, task: str, name_segment: bool) -> Committed | None:
+    """Add a pick to the selected segment, or remove it; with a new step of undo.
+
+    Returns None, without such a step, if nothing of the pick lies within the geometry that is edited.
+    """
+    reference = editor.reference()
+    if reference is None:
+        return None
+    image, warnings = to_modifier(pick, editor.volume, editor.segmentation, reference, point.ras)
+    if not holds_any(image):
+        return None
+    segment_id = editor.segment_id
+    editor.save_state()
+    changed = editor.change(segment_id, image, remove=point.action == REMOVE)
+    segment = editor.segment(segment_id)
+    if changed and point.action == TAKE and name_segment and has_default_name(segment):
+        take_identity(segment, pick.hit.label, task)
+    return Committed(changed, _describe(pick, point, changed, image, warnings))
+
+
+def fill_all(editor: Editor, picks: Sequence[Pick], task: str) -> Status:
+    """One segment for each pick, named after its structure; a segment that was so named before is added to.
+
+    All of it is one step of undo.
+    """
+    reference = editor.reference()
+    if reference is None:
+        return Status(_("The segmentation has no geometry yet: choose a source volume."), WARNING)
+    segmentation = editor.segmentation.GetSegmentation()
+    editor.save_state()
+    names, kept_out = [], []
+    for pick in picks:
+        image, _warnings = to_modifier(pick, editor.volume, editor.segmentation, reference)
+        if not holds_any(image):
+            continue
+        label = pick.hit.label
+        segment_id = segment_of(segmentation, label, task)
+        if segment_id is None:
+            segment_id = segmentation.AddEmptySegment("", str(label["name"]), [c / 255 for c in label["color"]])
+            take_identity(segmentation.GetSegment(segment_id), label, task)
+        changed = editor.change(segment_id, image, remove=False)
+        (names if changed or editor.count(segment_id, image) else kept_out).append(str(label["name"]))
+    text = _("Filled: {names}.").format(names=", ".join(names)) if names else _("No structure was found.")
+    if kept_out:
+        forbidden = _("Not editable by the masking settings: {names}.").format(names=", ".join(kept_out))
+        return Status(f"{text} {forbidden}", WARNING)
+    return Status(text)
+
+
+def holds_any(image: Any) -> bool:
+    """Has an image a voxel that is set?"""
+    scalars = image.GetPointData().GetScalars()
+    return scalars is not None and bool(np.any(vtk_to_numpy(scalars)))
+
+
+def volume_ml(image: slicer.vtkOrientedImageData, voxels: int) -> float:
+    """Millilitres of a number of voxels of an image."""
+    return float(np.prod(image.GetSpacing())) * voxels / 1000
+
+
+def _describe(pick: Pick, point: ClickPoint, changed: int, image: Any, warnings: Sequence[str]) -> Status:
+    name, removed = pick.hit.name, point.action == REMOVE
+    if not changed:
+        if removed:
+            return Status(_("{name}: nothing of it is in this segment.").format(name=name), WARNING)
+        text = _("{name}: nothing changed. It is in this segment already, or the masking settings protect it.")
+        return Status(text.format(name=name), WARNING)
+    text = _("{name}: {count} voxels ({size:.3g} mL) removed.") if removed else _(
+        "{name}: {count} voxels ({size:.3g} mL) added, probability {probability:.0%} here."
+    )  # fmt: skip
+    said = text.format(name=name, count=changed, size=volume_ml(image, changed), probability=pick.hit.probability)
+    return Status(" ".join((said, *warnings)), WARNING if warnings else "info")

@@ -1,0 +1,69 @@
+"""The text beside the cursor that says what a click would take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import vtk
+
+OFFSET = 14  # pixels between the cursor and the text
+FONT_SIZE = 15
+
+
+class HoverLabel:
+    """At most one text, in the view where the cursor is. ``effect``: the host's side of the effect."""
+
+    def __init__(self, effect: Any):
+        self._effect = effect
+        self._view: Any = None
+        self._view_id = ""
+        self._actor: Any = None
+
+    @property
+    def text(self) -> str:
+        """What is shown, "" for nothing."""
+        return self._actor.GetInput() if self._actor is not None else ""
+
+    def show(self, view_widget: Any, xy: Sequence[int], text: str, color: Sequence[float]) -> None:
+        """Show ``text`` beside the pixel ``xy`` of a view, with a bar in ``color`` (0 to 1) as its frame."""
+        view_id = view_widget.mrmlSliceNode().GetID()
+        if self._actor is None or view_id != self._view_id:
+            self.hide()
+            self._actor, self._view, self._view_id = _make_actor(), view_widget, view_id
+            self._effect.addActor2D(view_widget, self._actor)
+        style = self._actor.GetTextProperty()
+        style.SetFrameColor(*color)
+        width, height = view_widget.mrmlSliceNode().GetDimensions()[:2]
+        left, low = xy[0] < width / 2, xy[1] < height / 2  # towards the middle, so that nothing is cut off
+        (style.SetJustificationToLeft if left else style.SetJustificationToRight)()
+        (style.SetVerticalJustificationToBottom if low else style.SetVerticalJustificationToTop)()
+        self._actor.SetInput(text)
+        self._actor.SetDisplayPosition(xy[0] + (OFFSET if left else -OFFSET), xy[1] + (OFFSET if low else -OFFSET))
+        self._effect.scheduleRender(view_widget)
+
+    def hide(self) -> None:
+        """Take the text away, also out of a view that no longer has the cursor."""
+        if self._actor is None:
+            return
+        actor, view = self._actor, self._view
+        self._actor, self._view, self._view_id = None, None, ""
+        self._effect.removeActor2D(view, actor)
+
+    def forget(self) -> None:
+        """The views are gone: drop the text without touching them."""
+        self._actor, self._view, self._view_id = None, None, ""
+
+
+def _make_actor() -> vtk.vtkTextActor:
+    actor = vtk.vtkTextActor()
+    actor.PickableOff()
+    style = actor.GetTextProperty()
+    style.SetFontFamilyToArial()
+    style.SetFontSize(FONT_SIZE)
+    style.SetColor(1.0, 1.0, 1.0)
+    style.SetBackgroundColor(0.0, 0.0, 0.0)
+    style.SetBackgroundOpacity(0.65)
+    style.FrameOn()
+    style.SetFrameWidth(2)
+    return actor
