@@ -82,7 +82,7 @@ class PythonEnvironment:
         return versions
 
     def has_module(self, module: str) -> bool:
-        """True if an import would find the module; nothing is imported. A folder without `__init__.py` does not count."""
+        """True if an import would find the module; imports nothing. A folder without `__init__.py` does not count."""
         if self.paths is None:
             if module in sys.modules:
                 return True

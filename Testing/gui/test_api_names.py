@@ -27,6 +27,7 @@ OWN = {path.stem for folder in MODULES for path in folder.iterdir()}
 ROOTS = ("slicer", "qt", "ctk", "vtk")
 
 SLICER = "https://github.com/Slicer/Slicer/blob/main/"
+EDITOR = SLICER + "Modules/Loadable/Segmentations/"
 CTK = "https://github.com/commontk/CTK/blob/master/"
 DESKTOP_ONLY = {
     "slicer.app": SLICER + "Base/QTGUI/qSlicerApplication.h",
@@ -34,6 +35,9 @@ DESKTOP_ONLY = {
     "slicer.modules": SLICER + "Base/QTCore/qSlicerModuleFactoryManager.h",
     "slicer.packaging": SLICER + "Base/Python/slicer/packaging.py",
     "slicer.pydeps": SLICER + "Base/Python/slicer/pydeps.py",
+    "slicer.qMRMLSegmentEditorWidget": EDITOR + "Widgets/qMRMLSegmentEditorWidget.h",
+    "slicer.qSlicerSegmentEditorAbstractEffect": EDITOR + "EditorEffects/qSlicerSegmentEditorAbstractEffect.h",
+    "slicer.qSlicerSegmentEditorScriptedEffect": EDITOR + "EditorEffects/qSlicerSegmentEditorScriptedEffect.h",
     "slicer.ScriptedLoadableModule": SLICER + "Base/Python/slicer/ScriptedLoadableModule.py",
 }
 # What an object of the desktop application is, where the wheel has its class.
