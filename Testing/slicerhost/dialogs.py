@@ -76,7 +76,8 @@ class Dialogs:
     def execute(self, real: QtWidgets.QDialog) -> int:
         """Run a dialog's own event loop and answer it as a person would: by its buttons."""
         if isinstance(real, QtWidgets.QMessageBox):
-            return self._message(real)
+            silent = real.silent_result() if hasattr(real, "silent_result") else None
+            return self._message(real) if silent is None else silent
         title = real.windowTitle()
         if not self._queue:
             return self._wait(real, title)

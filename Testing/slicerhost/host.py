@@ -72,8 +72,8 @@ class Host(SliceHands):
 
     def publish(self) -> None:
         """Offer everything under the names that extensions use; again where someone else replaced them."""
-        from .modules import qSlicerLoadableModule, qSlicerScriptedLoadableModule
         from . import segment_editor
+        from .modules import qSlicerLoadableModule, qSlicerScriptedLoadableModule
         from .widgets import MRML
 
         slicer.app, slicer.mrmlScene, slicer.modules = self.app, self.core.scene, self._modules
@@ -103,7 +103,11 @@ class Host(SliceHands):
         """Load a scripted module from its file and make its panel. Raises what the module raises."""
         module = self._real_app._modules._load_scripted(Path(path).resolve())
         self._real_app.startupCompleted.emit()
-        return self.loaded(module.objectName())
+        try:
+            return self.loaded(module.objectName())
+        except Exception:
+            self._real_app._modules._unload(module.objectName())
+            raise
 
     def loaded(self, name: str) -> LoadedModule:
         """A module that was loaded before, as it is now (after a reload its objects are others)."""

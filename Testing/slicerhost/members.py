@@ -12,7 +12,7 @@ from typing import Any
 from PyQt5 import QtCore, QtGui, QtWidgets, sip
 
 # Members of PyQt5 that PythonQt does not have.
-_HIDDEN = {"pyqtConfigure", "staticMetaObject", "vtk_signals", "vtk_slots"}
+_HIDDEN = {"pyqtConfigure", "staticMetaObject", "vtk_signals", "vtk_slots", "silent_result"}
 # Operators of value classes (QSize, QPoint, QColor ...).
 _OPERATORS = (
     *("__lt__", "__le__", "__gt__", "__ge__", "__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__"),
@@ -54,7 +54,9 @@ class Property:
         if not prop.isWritable():
             raise AttributeError(f"Property '{self.shown}' of {type(wrapper).__name__} object is not writable")
         try:
-            done = value is not None and prop.write(real, _converted(prop, value))
+            # Anything has a truth value; None for a text, which PythonQt writes as "None", is refused as a mistake.
+            usable = value is not None or prop.typeName() == "bool"
+            done = usable and prop.write(real, _converted(prop, value))
         except (TypeError, ValueError):
             done = False
         if not done:
@@ -80,6 +82,8 @@ def _converted(prop: QtCore.QMetaProperty, value: Any) -> Any:
     if prop.isEnumType():
         return value if isinstance(value, str) else int(value)
     convert = {"QString": str, "int": int, "uint": int, "double": float, "float": float, "bool": bool}
+    if prop.typeName() == "QStringList" and isinstance(value, list | tuple):
+        return [str(item) for item in value]
     to_type = convert.get(prop.typeName())
     return to_type(value) if to_type and not isinstance(value, sip.simplewrapper) else value
 

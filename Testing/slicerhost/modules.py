@@ -100,8 +100,20 @@ class qSlicerScriptedLoadableModule(qSlicerAbstractCoreModule):
         widget_class = getattr(sys.modules[name], f"{name}Widget")
         panel._python = widget_class(wrap(panel))
         setattr(slicer.modules, f"{name}Widget", panel._python)
-        panel._python.setup()
+        try:
+            panel._python.setup()
+        except Exception:
+            self._forget(panel)
+            raise
         panel.setMRMLScene(slicer.mrmlScene)
+
+    def _forget(self, panel: qSlicerScriptedLoadableModuleWidget) -> None:
+        """Undo what a widget class connected before its ``setup()`` failed."""
+        import slicer
+
+        listener = getattr(panel._python, "_onModuleAboutToBeUnloaded", None)
+        if listener is not None:
+            slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", listener)
 
 
 class qSlicerModuleFactoryManager(QtCore.QObject):

@@ -9,9 +9,11 @@ import types
 import xml.etree.ElementTree as ET
 
 from PyQt5 import QtCore, QtWidgets, uic
+from PyQt5.uic.exceptions import NoSuchClassError, NoSuchWidgetError, UnsupportedPropertyError
 
 from . import signals
 
+_UIC_ERRORS = (NoSuchClassError, NoSuchWidgetError, UnsupportedPropertyError)
 _MODULE = "slicerhost_custom_widgets"
 
 
@@ -30,7 +32,7 @@ class QUiLoader(QtCore.QObject):
             root.remove(element)
         try:
             widget = uic.loadUi(io.BytesIO(ET.tostring(root, encoding="utf-8")))
-        except (AttributeError, TypeError, uic.exceptions.UIFileException) as error:
+        except (AttributeError, TypeError, *_UIC_ERRORS) as error:
             raise RuntimeError(f"The form asks for something that does not exist: {error}") from error
         if parent is not None:
             widget.setParent(parent)

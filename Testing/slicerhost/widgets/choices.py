@@ -95,19 +95,31 @@ class ctkMessageBox(QtWidgets.QMessageBox):
     dontShowAgain, setDontShowAgain = stored(bool, "dontShowAgain", False)
     dontShowAgainSettingsKey, setDontShowAgainSettingsKey = stored(str, "dontShowAgainSettingsKey", "", "_keyed")
 
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.buttonClicked.connect(lambda _button: self._remember())
+
     def _keyed(self) -> None:
         self.setDontShowAgainVisible(True)
         value = QtCore.QSettings().value(self.dontShowAgainSettingsKey, QtWidgets.QMessageBox.InvalidRole)
         self.setDontShowAgain(int(value) != QtWidgets.QMessageBox.InvalidRole)
 
-    def _show_box(self) -> None:
-        self.setCheckBox(QtWidgets.QCheckBox("Don't show this message again") if self.dontShowAgainVisible else None)
+    def silent_result(self) -> int | None:
+        """The result that was chosen when the message was shown for the last time, or None to show it."""
+        if not self.dontShowAgain:
+            return None
+        key = self.dontShowAgainSettingsKey
+        return int(QtCore.QSettings().value(key, QtWidgets.QMessageBox.Ok)) if key else int(QtWidgets.QMessageBox.Ok)
 
-    def done(self, result: int) -> None:
-        box = self.checkBox()
-        if box is not None and box.isChecked() and self.dontShowAgainSettingsKey:
-            QtCore.QSettings().setValue(self.dontShowAgainSettingsKey, int(result))
-        super().done(result)
+    def _show_box(self) -> None:
+        # The message box does not own it for Python: without this name it would be deleted at once.
+        self._box = QtWidgets.QCheckBox("Don't show this message again", self) if self.dontShowAgainVisible else None
+        self.setCheckBox(self._box)
+
+    def _remember(self) -> None:
+        if self.checkBox() is not None and self.checkBox().isChecked() and self.dontShowAgainSettingsKey:
+            chosen = int(self.standardButton(self.clickedButton()))
+            QtCore.QSettings().setValue(self.dontShowAgainSettingsKey, chosen)
 
 
 class ctkPushButton(QtWidgets.QPushButton):

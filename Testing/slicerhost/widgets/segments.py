@@ -1,4 +1,4 @@
-"""Widgets about segmentations: the table of segments, "Show 3D", and the editor as far as others reach it."""
+"""Widgets about segmentations: the table of segments and "Show 3D"."""
 
 from __future__ import annotations
 
@@ -179,42 +179,3 @@ class qMRMLSegmentationShow3DButton(ctkMenuButton):
                 display.SetPreferredDisplayRepresentationName3D(_SURFACE)
         else:
             self._node.RemoveClosedSurfaceRepresentation()
-
-
-class qMRMLSegmentEditorWidget(qMRMLWidget):
-    """The segment editor as other modules reach it: the nodes that it is given are kept in its parameter node."""
-
-    vtk_slots = ("setMRMLSegmentEditorNode(vtkMRMLSegmentEditorNode*)", "setSegmentationNode(vtkMRMLNode*)")
-    vtk_signals = ("segmentationNodeChanged(vtkMRMLSegmentationNode*)",)
-    segmentationNodeChanged = QtCore.pyqtSignal(object)
-
-    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._parameters: Any = None
-
-    def mrmlSegmentEditorNode(self) -> Any:
-        return self._parameters
-
-    def setMRMLSegmentEditorNode(self, node: Any) -> None:
-        self._parameters = node
-
-    def _node(self) -> Any:
-        if self._parameters is None and self.mrmlScene() is not None:
-            self._parameters = self.mrmlScene().AddNewNodeByClass("vtkMRMLSegmentEditorNode")
-        return self._parameters
-
-    def segmentationNode(self) -> Any:
-        return self._parameters.GetSegmentationNode() if self._parameters is not None else None
-
-    def setSegmentationNode(self, node: Any) -> None:
-        self._node().SetAndObserveSegmentationNode(node)
-        self.segmentationNodeChanged.emit(node)
-
-    def sourceVolumeNode(self) -> Any:
-        return self._parameters.GetSourceVolumeNode() if self._parameters is not None else None
-
-    def setSourceVolumeNode(self, node: Any) -> None:
-        self._node().SetAndObserveSourceVolumeNode(node)
-
-    def setCurrentSegmentID(self, segment_id: str) -> None:
-        self._node().SetSelectedSegmentID(segment_id)
