@@ -13,16 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import sys
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from machine import load_average, machine
 from rep3d.ops import clear_spectrum_cache, depthwise_conv3d
 from rep3d.ops.choice import CANDIDATES
 from rich.console import Console
@@ -103,34 +101,6 @@ def aten_backward_ms(aten: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight
     start = time.perf_counter()
     torch.autograd.grad(y, leaves, gy.contiguous())
     return (time.perf_counter() - start) * 1e3
-
-
-def load_average() -> list[float] | None:
-    return [round(v, 2) for v in os.getloadavg()] if hasattr(os, "getloadavg") else None
-
-
-def processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def machine() -> dict:
-    return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "processor": processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "logical_cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load_average_at_start": load_average(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "command": " ".join(["python", f"benchmarks/{Path(__file__).name}", *sys.argv[1:]]),
-    }
 
 
 def table(title: str, rows: list[dict], times: str, ratios: str) -> Table:
