@@ -118,7 +118,7 @@ class _Transfer:
 
     def run(self) -> None:
         """Fill the stream to the published size."""
-        failures = 0
+        failures = best = 0
         while (have := self.stream.seek(0, os.SEEK_END)) != self.entry.bytes:
             if have > self.entry.bytes:
                 self.stream.truncate(0)
@@ -128,8 +128,9 @@ class _Transfer:
                 failure: Exception | None = None
             except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
                 failure = error
-            grown = self.stream.seek(0, os.SEEK_END) > have
-            failures = 0 if grown else failures + 1
+            reached = self.stream.seek(0, os.SEEK_END)
+            failures = 0 if reached > max(best, have) else failures + 1
+            best = max(best, reached)  # a server that starts anew and breaks off each time does not go on for ever
             if failures >= RETRIES or (failure is not None and not _worth_retrying(failure)):
                 raise WeightsMissing(
                     f"The weights {self.entry.id} could not be downloaded from {self.entry.url}: {_reason(failure)}.",
@@ -163,6 +164,8 @@ class _Transfer:
             if have and not self._goes_on(response, have):
                 self.stream.truncate(0)
                 have = 0
+                if response.status == http.HTTPStatus.PARTIAL_CONTENT:
+                    return  # a part that nobody asked for: ask for the whole
             self.stream.seek(have)
             while chunk := _read(response):
                 self._check()

@@ -46,7 +46,7 @@ class Region:
             raise BadInput("A region needs a 4x4 matrix and three edges.")
         if np.any(matrix[3] != [0, 0, 0, 1]) or abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
             raise BadInput("The matrix of the region is no affine transform that can be inverted.", _DRAW)
-        if not min(size) > 0 or not max(size) < 1e9:
+        if not all(0 < edge < 1e9 for edge in size):  # NaN is neither
             raise BadInput(f"The region of {' x '.join(f'{v:g}' for v in size)} mm is empty.", _DRAW)
         return cls(matrix, size)
 

@@ -1,0 +1,131 @@
+"""The weights methods through the pipe: what is installed, what a user adds, replaces, downloads and removes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rep3d.weights import SHIPPED_FOLDER, load_weights, save_weights
+
+from ..weights.published import serve
+
+SHIPPED = SHIPPED_FOLDER / "msd-hippocampus.safetensors"
+
+
+@pytest.fixture
+def home(worker, worker_home):
+    """The folders of the worker; the user's weights and the manifest are emptied afterwards."""
+    yield worker_home
+    shutil.rmtree(worker_home / "weights", ignore_errors=True)
+    (worker_home / "manifest.json").write_text('{"version": 1, "weights": []}', encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """A user's own weights for the hippocampus, and some for a task that Rep3D does not know."""
+    folder = tmp_path_factory.mktemp("mine")
+    weights = load_weights(SHIPPED)
+    save_weights(folder / "better.safetensors", weights.tensors, replace(weights.meta, id="better"))
+    task = replace(weights.meta.task, key="my-own-task", title="My own task")
+    save_weights(folder / "own.safetensors", weights.tensors, replace(weights.meta, id="own", task=task))
+    return folder
+
+
+def test_what_is_installed(worker, home):
+    models = worker.call("models")
+    assert models["folder"] == str(home / "weights") and models["available"] == []
+    row = next(row for row in models["weights"] if row["task"] == "msd-hippocampus")
+    assert row["path"] == str(SHIPPED) and row["file"] == SHIPPED.name and row["origin"] == "shipped"
+    assert row["task_title"] and row["licence"] and row["training"]["steps"] and row["error"] is None
+    assert worker.call("inspect", path=str(SHIPPED)) == row
+
+
+def test_files_that_are_no_weights(worker, home, tmp_path):
+    damaged = tmp_path / "damaged ü.safetensors"
+    damaged.write_bytes(SHIPPED.read_bytes()[:5000])
+    for method in ("inspect", "import_weights"):
+        assert "damaged ü" in worker.fails(method, "weights_invalid", path=str(damaged))["message"]
+        worker.fails(method, "weights_missing", path=str(tmp_path / "none"))
+        worker.fails(method, "bad_request", path="relative.safetensors")
+    assert not (home / "weights").exists()
+
+
+def test_import_use_replace_remove(worker, home, mine, small):
+    volume = worker.put(small)
+    row = worker.call("import_weights", path=str(mine / "better.safetensors"))
+    assert row["origin"] == "user" and row["id"] == "better"
+    assert row["path"] == str(home / "weights" / "msd-hippocampus.safetensors")
+    task = next(t for t in worker.call("tasks")["tasks"] if t["key"] == "msd-hippocampus")
+    assert task["weights"] == {"path": row["path"], "id": "better", "origin": "user", "error": None}
+    run = worker.call("segment", volume=volume, task="msd-hippocampus")
+    assert run["weights"]["id"] == "better" and not run["cached"]
+    worker.take(run["labels"])
+    worker.fails("import_weights", "bad_input", path=str(SHIPPED))
+    assert worker.call("import_weights", path=str(SHIPPED), replace=True)["id"] == "msd-hippocampus-1"
+    run = worker.call("segment", volume=volume, task="msd-hippocampus")
+    assert run["weights"]["id"] == "msd-hippocampus-1" and run["weights"]["file"] == row["path"]
+    worker.take(run["labels"])
+    assert worker.call("remove_weights", path=row["path"]) == {}
+    worker.fails("remove_weights", "weights_missing", path=row["path"])
+    worker.fails("remove_weights", "bad_input", path=str(SHIPPED))
+    assert not Path(row["path"]).exists() and SHIPPED.exists()
+
+
+def test_weights_for_a_task_of_ones_own(worker, home, mine, small):
+    worker.call("import_weights", path=str(mine / "own.safetensors"))
+    task = next(t for t in worker.call("tasks")["tasks"] if t["key"] == "my-own-task")
+    assert task["title"] == "My own task" and task["weights"]["id"] == "own" and len(task["labels"]) == 2
+    run = worker.call("segment", volume=worker.put(small), task="my-own-task")
+    assert run["task"] == "my-own-task"
+    worker.take(run["labels"])
+
+
+def test_a_damaged_file_in_the_users_folder_is_told(worker, home):
+    (home / "weights").mkdir()
+    (home / "weights" / "msd-hippocampus.safetensors").write_bytes(b"half a file")
+    row = worker.call("models")["weights"][0]
+    assert row["origin"] == "user" and "msd-hippocampus.safetensors" in row["error"] and row["sha256"] is None
+    task = next(t for t in worker.call("tasks")["tasks"] if t["key"] == "msd-hippocampus")
+    assert task["weights"]["error"] and task["weights"]["id"] is None
+
+
+def test_download(worker, home, mine):
+    data = (mine / "own.safetensors").read_bytes()
+    with serve(data) as site:
+        entry = {
+            "id": "own", "task": "my-own-task", "url": site.url, "bytes": len(data), "licence": "CC0",
+            "sha256": hashlib.sha256(data).hexdigest(), "description": "Mine",
+        }  # fmt: skip
+        manifest = {"version": 1, "weights": [entry]}
+        (home / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        assert worker.call("models")["available"] == [entry]
+        site.pause_s = 0.05
+        id = worker.send("download_weights", id="own")
+        while "downloading" not in worker.read().get("stage", ""):
+            pass
+        cancel = worker.send("cancel", target=id)
+        ends = {}
+        while len(ends) < 2:
+            message = worker.read()
+            if "event" not in message:
+                ends[message["id"]] = message
+        assert ends[cancel]["result"]["cancelled"] and ends[id]["error"]["code"] == "cancelled"
+        (part,) = (home / "weights").iterdir()
+        assert 0 < part.stat().st_size < len(data)
+        site.pause_s = 0
+        row = worker.call("download_weights", id="own")
+        assert row["id"] == "own" and site.asked[-1].startswith("bytes=") and Path(row["path"]).read_bytes() == data
+        assert worker.call("models")["available"] == []
+        worker.fails("download_weights", "bad_input", id="other")
+
+
+def test_a_manifest_of_ones_own_that_is_wrong_hides_nothing(worker, home):
+    (home / "manifest.json").write_text("{", encoding="utf-8")
+    events = []
+    models = worker.end(worker.send("models"), events)["result"]
+    assert models["weights"] and models["available"] == []
+    assert events[0]["level"] == "warning" and "manifest.json" in events[0]["message"]
