@@ -32,13 +32,14 @@ class Rep3DSegmentation(ScriptedLoadableModule):
         parent.title = _("Rep3D Segmentation")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.dependencies = []
-        parent.contributors = ["Rep3D contributors"]
+        parent.contributors = ["The Rep3D developers"]
         parent.helpText = _(
             "Segments organs in CT and MR scans with large-kernel networks. Choose a volume and a task, press Apply; "
             "the result is a segmentation with names, colors and codes. The first time, the Setup section installs the "
             "Python packages that are needed. The network runs in a process of its own, so that Slicer stays "
             "responsive and a run can be cancelled at any time.<br>For research use only; not a medical device.<br>"
-            'See the <a href="https://github.com/leeh43/Rep3D">project page</a> and docs/slicer.md for a tutorial.'
+            'See the <a href="https://github.com/rep3d-project/SlicerRep3D">project page</a>; a tutorial is there in '
+            "docs/slicer.md."
         )
         parent.acknowledgementText = _(
             "If you use this module in your work, please cite: H. H. Lee et al., Rep3D: Re-parameterize Large 3D "
@@ -46,6 +47,14 @@ class Rep3DSegmentation(ScriptedLoadableModule):
             " This is an independent implementation. Shipped weights were trained on public data; their licences are "
             "shown in the Weights section."
         )
+        slicer.app.connect("startupCompleted()", offer_sample_data)
+
+
+def offer_sample_data() -> None:
+    """Put a scan to try into the module Sample Data, when Slicer has started."""
+    from Rep3DSegmentationWidgets.sample_data import register_sample_data
+
+    register_sample_data()
 
 
 class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -56,10 +65,9 @@ class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         VTKObservationMixin.__init__(self)
         self.logic: Rep3DSegmentationLogic | None = None
         self.context: Any = None
-        self._entered = False
 
     def setup(self) -> None:
-        """Make the widgets. Starts nothing: the worker is asked when the module is entered."""
+        """Make the widgets. Starts nothing: the worker is asked when the module is entered, and works on after exit."""
         ScriptedLoadableModuleWidget.setup(self)
         widget = slicer.util.loadUI(self.resourcePath("UI/Rep3DSegmentation.ui"))
         self.layout.addWidget(widget)
@@ -73,17 +81,14 @@ class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.addObserver(scene, scene.EndCloseEvent, self._on_scene_end_close)
         self.addObserver(scene, scene.EndImportEvent, self._on_scene_end_close)
         self.addObserver(scene, scene.NodeRemovedEvent, self._on_nodes_changed)
-        self.panels.context.refresh()
+        self.context.refresh()
+        if self._is_entered():  # after Reload, which does not call enter()
+            self.enter()
 
     def enter(self) -> None:
         """The user opened the module: look at the packages, ask the worker for its tasks."""
-        self._entered = True
         self._use_parameter_node()
         self.panels.enter()
-
-    def exit(self) -> None:
-        """The user went to another module; a run goes on."""
-        self._entered = False
 
     def cleanup(self) -> None:
         """The module goes away: stop the run, the timer, the observers and the worker."""
@@ -155,8 +160,12 @@ class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def _on_scene_end_close(self, _caller: Any, _event: Any) -> None:
         self._leave_parameter_node()
-        if self._entered:
+        if self._is_entered():
             self._use_parameter_node()
+
+    def _is_entered(self) -> bool:
+        """Whether the module is the one that the user sees."""
+        return bool(getattr(self.parent, "isEntered", False))
 
 
 def shown_volume() -> Any:
