@@ -16,7 +16,7 @@ import slicer
 import vtk  # noqa: F401 - published below
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets, sip
 
-from . import errors, i18n, qtmodule, requirements, views
+from . import errors, i18n, qtmodule, requirements, threads, views
 from .boot import boot
 from .dialogs import dialogs
 from .views_interaction import SliceHands
@@ -66,6 +66,7 @@ class Host(SliceHands):
         self.publish()
         self._real_app._start(self.core)
         errors.install_hook()
+        threads.collect_here()
         self._install_scripted()
         for name in ("SampleData", "SegmentEditor"):
             self._real_app._modules._load_scripted(Path(__file__).parent / "builtin" / f"{name}.py")
@@ -144,6 +145,7 @@ class Host(SliceHands):
             self._real_app.processEvents(QtCore.QEventLoop.AllEvents, 20)
             self._real_app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
             if time.monotonic() >= end:
+                threads.collect()
                 return
             time.sleep(0.002)
 

@@ -1,34 +1,20 @@
-"""The layout manager: which slice views there are, and a record of requests to reset views."""
+"""The layout manager: the slice views Red, Green and Yellow, and a record of requests to reset views."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import slicer
 from PyQt5 import QtCore
 
+from .slice_views import qMRMLSliceWidget
 from .widgets.base import computed
 
-
-class qMRMLSliceWidget(QtCore.QObject):
-    """One slice view: its node and its logic. The picture itself is rendered by ``host.render_slice``."""
-
-    def __init__(self, node: Any, logic: Any) -> None:
-        super().__init__()
-        self._node, self._logic = node, logic
-
-    def mrmlSliceNode(self) -> Any:
-        return self._node
-
-    def sliceLogic(self) -> Any:
-        return self._logic
-
-    def fitSliceToBackground(self) -> None:
-        if self._logic is not None:
-            self._logic.FitSliceToBackground()
+_VIEWS = {"Red": ("Axial", "R"), "Green": ("Coronal", "G"), "Yellow": ("Sagittal", "Y")}
 
 
 class qSlicerLayoutManager(QtCore.QObject):
-    """The views of the scene; the host has no windows for them."""
+    """The views of the scene. There is no 3D view."""
 
     layoutChanged = QtCore.pyqtSignal(int)
 
@@ -37,31 +23,36 @@ class qSlicerLayoutManager(QtCore.QObject):
         self._core = core
         self._layout = 0
         self._resets: list[str] = []
+        self._slices = {name: self._make_slice(name, *rest) for name, rest in _VIEWS.items()}
+
+    def _make_slice(self, name: str, orientation: str, label: str) -> qMRMLSliceWidget:
+        logic = slicer.vtkMRMLSliceLogic()
+        logic.SetMRMLApplicationLogic(self._core.app_logic)
+        logic.SetMRMLScene(self._core.scene)
+        node = logic.AddSliceNode(name)
+        node.SetLayoutLabel(label)
+        node.SetOrientation(orientation)
+        self._core.app_logic.GetSliceLogics().AddItem(logic)
+        widget = qMRMLSliceWidget(node, logic)
+        widget.setMRMLScene(self._core.scene)
+        return widget
 
     def mrmlSliceLogics(self) -> Any:
         return self._core.app_logic.GetSliceLogics()
 
-    def _slice_nodes(self) -> list[Any]:
-        scene = self._core.scene
-        return [
-            scene.GetNthNodeByClass(i, "vtkMRMLSliceNode")
-            for i in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode"))
-        ]
-
     def sliceViewNames(self) -> list[str]:
-        return [node.GetLayoutName() for node in self._slice_nodes()]
+        return list(self._slices)
 
     def sliceWidget(self, name: str) -> qMRMLSliceWidget | None:
-        for node in self._slice_nodes():
-            if node.GetLayoutName() == name:
-                return qMRMLSliceWidget(node, self._core.app_logic.GetSliceLogic(node))
-        return None
+        return self._slices.get(name)
 
     def resetThreeDViews(self) -> None:
         self._resets.append("3D")
 
     def resetSliceViews(self) -> None:
         self._resets.append("slices")
+        for widget in self._slices.values():
+            widget.fitSliceToBackground()
 
     def setLayout(self, layout: int) -> None:
         if layout != self._layout:

@@ -4,15 +4,15 @@ import numpy as np
 import qt
 import slicer
 import vtk
-from SegmentEditorEffects import *
+from SegmentEditorEffects import *  # noqa: F403 - as effects of extensions do
 from vtk.util.numpy_support import vtk_to_numpy
 
 
-class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
+class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):  # noqa: F405
     def __init__(self, scriptedEffect):
         scriptedEffect.name = "Box"
         scriptedEffect.title = "Add a box"
-        AbstractScriptedSegmentEditorEffect.__init__(self, scriptedEffect)
+        AbstractScriptedSegmentEditorEffect.__init__(self, scriptedEffect)  # noqa: F405
         self.calls = []
         self.confirmed = None
 
@@ -73,7 +73,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             return False
         xy = callerInteractor.GetEventPosition()
         if eventId == vtk.vtkCommand.MouseMoveEvent:
-            self.status.setText("%d %d" % (xy[0], xy[1]))
+            self.status.setText(f"{xy[0]} {xy[1]}")
             return False
         if eventId == vtk.vtkCommand.KeyPressEvent and callerInteractor.GetKeySym() == "b":
             raise RuntimeError("a key that the effect cannot take")
