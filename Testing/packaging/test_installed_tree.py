@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -67,13 +69,17 @@ def test_weights_and_tasks_are_in_the_package(built):
         assert (folder / "shipped" / f"{name}.safetensors").stat().st_size > 1_000_000
 
 
-def python_in(folder: Path, code: str, *paths: Path) -> str:
+def python_in(folder: Path, code: str, *paths: Path, arguments: Iterable[Path] = (), **variables: str) -> str:
     """Run code in a new interpreter that sees only the given folders, not the source tree's package."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("REP3D_")}
-    environment |= {"PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8"
-    )
+    environment |= {
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "PYTHONUTF8": "1",
+        "OMP_NUM_THREADS": "1",
+        **variables,
+    }
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -106,6 +112,37 @@ def test_installed_client_talks_to_the_installed_worker(built, tmp_path: Path):
     paths = python_in(tmp_path, code, built.installed).splitlines()
     shipped = built.installed / "Rep3DBackend" / "rep3d" / "shipped"
     assert shipped / "msd-hippocampus.safetensors" in {Path(path).resolve() for path in paths}
+
+
+PANEL = """
+import sys
+from slicerhost import Host
+
+host = Host.start()
+loaded = host.load_module(sys.argv[1])
+host.select_module("Rep3DSegmentation")
+widget = loaded.widget
+host.wait_until(lambda: widget.context.state.catalog is not None, 90)
+from Rep3DSegmentationLib import session
+print(sys.modules["Rep3DSegmentationLib"].__file__)
+print(sys.modules["Rep3DSegmentationWidgets"].__file__)
+print(widget.resourcePath("Icons/Rep3DSegmentation.png"))
+print(*sorted(task["weights"]["path"] for task in widget.context.state.catalog.tasks if task["weights"]), sep="\\n")
+session.close_client()
+assert not host.errors, list(map(str, host.errors))
+"""
+
+
+def test_installed_panel_works_in_the_test_host(built, tmp_path: Path):
+    """All of it comes from the package: code, pictures, backend, weights."""
+    for name in ("slicer_core", "PyQt5"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+    module = built.installed / "Rep3DSegmentation.py"
+    output = python_in(tmp_path, PANEL, ROOT / "Testing", arguments=[module], QT_QPA_PLATFORM="offscreen")
+    paths = [Path(line).resolve() for line in output.splitlines() if line.startswith("/")]
+    assert len(paths) >= 6 and all(path.is_file() for path in paths)
+    assert all(built.installed.resolve() in path.parents for path in paths), paths
 
 
 def test_a_file_that_is_listed_but_absent_stops_the_build(cmake_command, cmake_options, tmp_path: Path):
