@@ -11,6 +11,8 @@ from typing import Any
 
 from PyQt5 import QtCore, QtGui, QtWidgets, sip
 
+from . import threads
+
 # Members of PyQt5 that PythonQt does not have.
 _HIDDEN = {"pyqtConfigure", "staticMetaObject", "vtk_signals", "vtk_slots", "silent_result"}
 # Operators of value classes (QSize, QPoint, QColor ...).
@@ -66,6 +68,7 @@ class Property:
             )
 
     def _living(self, wrapper: Any, what: str) -> Any:
+        threads.check(f"{type(wrapper).__name__}.{self.shown}")
         real = wrapper.__dict__.get("_real")
         if real is None or sip.isdeleted(real):
             raise ValueError(
@@ -125,6 +128,7 @@ class BoundMethod:
 
     def _function(self) -> Any:
         name, wrapper = self.method.name, self.wrapper
+        threads.check(name)
         if wrapper is None:
             return getattr(self.method.owner, name)
         real = wrapper.__dict__.get("_real")
@@ -222,7 +226,9 @@ def describe(real_class: type) -> dict[str, Any]:
     space: dict[str, Any] = {}
     # Attribute access first: PyQt5 fills its classes lazily.
     dir(real_class)
-    for name, value in vars(real_class).items():
+    mixins = [base for base in real_class.__bases__ if not isinstance(base, sip.wrappertype) and base is not object]
+    own = {name: value for cls in (*mixins, real_class) for name, value in vars(cls).items()}
+    for name, value in own.items():
         if name.startswith("_") or name in _HIDDEN:
             continue
         if isinstance(value, QtCore.pyqtSignal):

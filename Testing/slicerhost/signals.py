@@ -14,7 +14,7 @@ from typing import Any
 
 from PyQt5 import QtCore
 
-from . import errors
+from . import errors, threads
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def connect(wrapper: Any, signature: str, *rest: Any) -> bool:
     """``connect("signal()", callable)`` or ``connect("signal()", receiver, "slot()")``. Raises where one is unknown."""
     from .wrapping import Wrapper
 
+    threads.check("connect")
     real = wrapper._real
     signature = normalised(signature)
     signal, count = find_signal(real, signature)

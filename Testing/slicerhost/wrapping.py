@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from PyQt5 import QtCore, sip
 
-from . import members
+from . import members, threads
 
 _classes: dict[type, type] = {}
 
@@ -44,6 +44,7 @@ class Wrapper(metaclass=WrapperType, stock=True):
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         refuse_keywords(type(self).__name__, keywords)
+        threads.check(type(self).__name__)
         cls = type(self)
         if cls._derived:
             from .derived import shell_class

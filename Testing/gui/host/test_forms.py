@@ -193,6 +193,32 @@ def test_enums_as_the_designer_of_qt_6_writes_them(slicer_host):
     assert load(ui(body)).findChild(qt.QFrame, "a").frameShape == qt.QFrame.HLine
 
 
+@pytest.mark.parametrize(
+    ("name", "properties"),
+    [
+        ("ctkFittedTextBrowser", '<property name="showDetailsText"><string/></property>'),
+        ("ctkMenuButton", '<property name="text"><string>More</string></property>'),
+        ("ctkCheckableComboBox", ""),
+        ("ctkCollapsibleGroupBox", '<property name="collapsed"><bool>true</bool></property>'),
+        ("ctkDirectoryButton", '<property name="caption"><string>Folder</string></property>'),
+        ("ctkDoubleSpinBox", '<property name="decimals"><number>3</number></property>'),
+        ("ctkRangeWidget", '<property name="maximum"><double>10.0</double></property>'),
+        ("ctkCoordinatesWidget", '<property name="decimals"><number>1</number></property>'),
+        ("ctkSearchBox", '<property name="showSearchIcon"><bool>true</bool></property>'),
+        ("ctkColorPickerButton", '<property name="displayColorName"><bool>false</bool></property>'),
+        ("qMRMLSegmentationShow3DButton", ""),
+        ("qMRMLSegmentsTableView", '<property name="readOnly"><bool>true</bool></property>'),
+        ("qMRMLSegmentSelectorWidget", '<property name="noneEnabled"><bool>true</bool></property>'),
+        ("qMRMLTableView", '<property name="transposed"><bool>false</bool></property>'),
+        ("qMRMLSliderWidget", '<property name="quantity"><string>length</string></property>'),
+        ("qMRMLCollapsibleButton", '<property name="collapsed"><bool>true</bool></property>'),
+    ],
+)
+def test_widgets_that_extensions_use_in_forms(slicer_host, name, properties):
+    widget = load(ui(f'<widget class="{name}" name="it">{properties}</widget>')).it
+    assert widget.className() == name
+
+
 def test_a_missing_form_raises(slicer_host, tmp_path):
     import slicer
 

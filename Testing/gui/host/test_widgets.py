@@ -210,6 +210,34 @@ def test_show_3d(slicer_host, segmentation):
     assert not button.enabled
 
 
+def test_the_selector_of_segments(slicer_host, segmentation):
+    import slicer
+
+    selector = slicer.qMRMLSegmentSelectorWidget()
+    segments = listen(selector, "currentSegmentChanged(QString)")
+    nodes = listen(selector, "currentNodeChanged(vtkMRMLNode*)")
+    selector.setMRMLScene(slicer.mrmlScene)
+    assert selector.currentNode() is segmentation
+    assert selector.currentSegmentID() == "liver"
+    selector.setCurrentSegmentID("spleen")
+    segmentation.GetSegmentation().RemoveSegment("spleen")
+    assert selector.currentSegmentID() == "liver"
+    assert segments == ["liver", "spleen", "liver"]
+    slicer.mrmlScene.RemoveNode(segmentation)
+    assert selector.currentSegmentID() == ""
+    assert nodes == [segmentation, None]
+
+
+def test_coordinates(slicer_host):
+    import ctk
+
+    widget = ctk.ctkCoordinatesWidget()
+    widget.coordinates = "1,2.5,-3"
+    assert widget.coordinates == "1,2.5,-3"
+    widget.setDimension(2)
+    assert (widget.dimension, widget.coordinates) == (2, "1,2.5")
+
+
 def test_pictures_of_the_scene(slicer_host, segmentation, tmp_path):
     import slicer
     from PIL import Image

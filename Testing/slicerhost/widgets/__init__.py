@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from . import choices, collapsible, mrml, node_combo_box, numbers, paths, segments, tables
+from . import (
+    choices,
+    collapsible,
+    coordinates,
+    mrml,
+    node_combo_box,
+    numbers,
+    paths,
+    segment_selector,
+    segments,
+    tables,
+)
 
 
 def _classes(*modules: object) -> dict[str, type]:
@@ -14,6 +25,8 @@ def _classes(*modules: object) -> dict[str, type]:
     }
 
 
-_ALL = _classes(choices, collapsible, mrml, node_combo_box, numbers, paths, segments, tables)
+_ALL = _classes(
+    *(choices, collapsible, coordinates, mrml, node_combo_box, numbers, paths, segment_selector, segments, tables)
+)
 CTK: dict[str, type] = {name: cls for name, cls in _ALL.items() if name.startswith("ctk")}
 MRML: dict[str, type] = {name: cls for name, cls in _ALL.items() if not name.startswith("ctk")}

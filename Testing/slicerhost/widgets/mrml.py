@@ -28,21 +28,18 @@ class qMRMLWidget(_HoldsScene, QtWidgets.QWidget):
     """A widget that tells its children when it is given a scene."""
 
     mrmlSceneChanged = QtCore.pyqtSignal(object)
-    mrmlScene, setMRMLScene = _HoldsScene.mrmlScene, _HoldsScene.setMRMLScene
 
 
 class qSlicerWidget(_HoldsScene, QtWidgets.QWidget):
     """The same, as modules of the application use it."""
 
     mrmlSceneChanged = QtCore.pyqtSignal(object)
-    mrmlScene, setMRMLScene = _HoldsScene.mrmlScene, _HoldsScene.setMRMLScene
 
 
 class qMRMLCollapsibleButton(_HoldsScene, ctkCollapsibleButton):
     """A collapsible section that passes a scene on."""
 
     mrmlSceneChanged = QtCore.pyqtSignal(object)
-    mrmlScene, setMRMLScene = _HoldsScene.mrmlScene, _HoldsScene.setMRMLScene
 
 
 class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):

@@ -215,3 +215,17 @@ class ctkRangeWidget(QtWidgets.QWidget):
     maximumValue = computed(float, lambda self: self._high.value(), setMaximumValue)
     singleStep = computed(float, lambda self: self._low.singleStep(), setSingleStep)
     decimals = computed(int, lambda self: self._low.decimals(), setDecimals)
+
+
+class qMRMLRangeWidget(ctkRangeWidget):
+    """A range widget that can follow the units of a scene."""
+
+    vtk_slots = ("setMRMLScene(vtkMRMLScene*)",)
+    quantity, setQuantity = stored(str, "quantity", "")
+    _scene = None
+
+    def mrmlScene(self) -> object:
+        return self._scene
+
+    def setMRMLScene(self, scene: object) -> None:
+        self._scene = scene
