@@ -64,14 +64,14 @@ PROTECTED = frozenset(
 def torch_size_mb(index_url: str | None = None, *, chosen_for_hardware: bool = False) -> float:
     """About how much is downloaded for torch and what it pulls in.
 
-    A build with CUDA brings NVIDIA's libraries: about 2.8 GB. PyPI's Linux build is such a one, PyPI's builds for
+    A build with CUDA brings NVIDIA's libraries: 2.6 GB for torch 2.15. PyPI's Linux build is such a one, PyPI's builds for
     Windows and macOS are for the CPU (and Apple's GPU).
 
     Args:
         index_url: package index that torch comes from, None for pip's own setting.
         chosen_for_hardware: the build is picked for this computer (by the PyTorch extension).
     """
-    cuda_mb, cpu_mb = 2800.0, 230.0
+    cuda_mb, cpu_mb = 2600.0, 230.0
     if sys.platform == "darwin":
         return 100.0
     if index_url is not None:

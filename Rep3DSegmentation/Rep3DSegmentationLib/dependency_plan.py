@@ -105,7 +105,7 @@ def plan(
     for item in rest:
         total += item.size_mb
         lines.append(_line(item, item.size_mb))
-    lines.append(_("Download about {size}; on disk about three times that.").format(size=_megabytes(total)))
+    lines.append(_("Download about {size}; on disk two to three times that.").format(size=_megabytes(total)))
     lines.append(_keeps(environment))
     return InstallPlan(tuple(lines), round(total, 1), torch_via, tuple(steps))
 
