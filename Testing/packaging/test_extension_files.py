@@ -114,6 +114,15 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_addresses_of_the_project_are_the_same():
+    """One address of the repository, also in the modules' help; any other GitHub address names a file of its source."""
+    homepage = cmake_value("EXTENSION_HOMEPAGE")
+    for path in [*ROOT.glob("*/*.py"), *ROOT.glob("*/*Widgets/*.py"), ROOT / "README.md", ROOT / "docs" / "slicer.md"]:
+        for address in re.findall(r"https://github\.com/[\w.-]+/[\w.-]+", path.read_text(encoding="utf-8")):
+            assert address == homepage, path.name
+    assert homepage in (ROOT / "Rep3DSegmentation" / "Rep3DSegmentation.py").read_text(encoding="utf-8")
+
+
 def test_licence_is_at_the_root():
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")[:300]
 

@@ -91,14 +91,6 @@ def test_installed_module_finds_its_backend(built, tree: str, tmp_path: Path):
     assert Path(python_in(tmp_path, code, folder).strip()) == (folder / "Rep3DBackend").resolve()
 
 
-def test_installed_backend_finds_its_weights(built, tmp_path: Path):
-    backend = built.installed / "Rep3DBackend"
-    code = "import rep3d, rep3d.weights as w; print(rep3d.__file__); print(w.find_weights('msd-hippocampus'))"
-    package, weights = python_in(tmp_path, code, backend).splitlines()
-    assert Path(package) == backend / "rep3d" / "__init__.py"
-    assert Path(weights).parent == backend / "rep3d" / "shipped"
-
-
 def test_installed_client_talks_to_the_installed_worker(built, tmp_path: Path):
     """The module's own client, imported from the package, starts the packaged worker and gets its answer."""
     code = (
@@ -115,11 +107,19 @@ def test_installed_client_talks_to_the_installed_worker(built, tmp_path: Path):
 
 
 PANEL = """
-import sys
+import socket, subprocess, sys
 from slicerhost import Host
 
 host = Host.start()
+begun = []
+for kind, name in ((subprocess.Popen, "__init__"), (socket.socket, "connect")):
+    def watched(self, *arguments, original=getattr(kind, name), **options):
+        begun.append(arguments)
+        return original(self, *arguments, **options)
+    setattr(kind, name, watched)
 loaded = host.load_module(sys.argv[1])
+host.process_events(300)
+assert not begun, f"before the module was opened: {begun}"
 host.select_module("Rep3DSegmentation")
 widget = loaded.widget
 host.wait_until(lambda: widget.context.state.catalog is not None, 90)
@@ -134,7 +134,7 @@ assert not host.errors, list(map(str, host.errors))
 
 
 def test_installed_panel_works_in_the_test_host(built, tmp_path: Path):
-    """All of it comes from the package: code, pictures, backend, weights."""
+    """All of it comes from the package: code, pictures, backend, weights. Nothing starts before it is opened."""
     for name in ("slicer_core", "PyQt5"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
