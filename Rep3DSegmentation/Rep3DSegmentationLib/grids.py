@@ -31,6 +31,11 @@ class Grid:
         return cls(shape, extent[0::2], as_tuple(as_array(matrix)))
 
     @property
+    def extent(self) -> list[int]:
+        """First and last index along i, j and k, as VTK has it."""
+        return [n for a, c in zip(self.extent_start, self.shape) for n in (a, a + c - 1)]
+
+    @property
     def affine(self) -> np.ndarray:
         """4x4 from the index in the array [X, Y, Z] to the node's RAS."""
         shift = np.eye(4)

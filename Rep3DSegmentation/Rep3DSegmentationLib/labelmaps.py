@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import numpy_to_vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .grids import Grid, as_matrix
 
@@ -45,3 +45,15 @@ def used_box(array: np.ndarray) -> tuple[slice, ...] | None:
         box.append(slice(int(used[0]), int(used[-1]) + 1))
         array = array[tuple([slice(None)] * axis + [box[-1]])]  # the next axes need not look outside
     return tuple(box)
+
+
+def used_values(image) -> set[int]:
+    """The label values that occur in an image of :func:`labelmap_image`."""
+    scalars = image.GetPointData().GetScalars()
+    if scalars is None or scalars.GetNumberOfTuples() == 0:
+        return set()
+    values = vtk_to_numpy(scalars)
+    counts = np.zeros(int(np.iinfo(values.dtype).max) + 1, np.int64)
+    for part in np.array_split(values, values.size // 1_000_000 + 1):  # bincount makes 64-bit copies
+        counts += np.bincount(part, minlength=counts.size)
+    return set(np.flatnonzero(counts).tolist())

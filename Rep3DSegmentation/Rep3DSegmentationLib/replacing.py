@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import vtk
+from vtk.util.numpy_support import vtk_to_numpy
 
+BINARY_LABELMAP = "Binary labelmap"
 TASK_TAG, STRUCTURE_TAG = "Rep3D.Task", "Rep3D.Structure"
 _DISPLAY = (
     "Visibility",
@@ -49,9 +52,30 @@ def take_out(node, task: str, keys: Sequence[str]) -> dict[str, Kept]:
         if key in keys and key not in kept and tag(segment, TASK_TAG) == task:
             shown = {name: getattr(display, f"GetSegment{name}")(segment_id) for name in _DISPLAY}
             kept[key] = Kept(segment_id, index, segment, shown)
-    for one in kept.values():
-        segmentation.RemoveSegment(one.id)
+    ids = [one.id for one in kept.values()]
+    _erase(segmentation, ids)
+    for segment_id in ids:
+        segmentation.RemoveSegment(segment_id)
     return kept
+
+
+def _erase(segmentation, segment_ids: Sequence[str]) -> None:
+    """Take the voxels of segments out of label maps shared with others, in one pass for all, and let go of the maps.
+
+    ``RemoveSegment`` would pass over the whole map once for each segment, which takes half a minute for a body CT.
+    """
+    for layer in range(segmentation.GetNumberOfLayers(BINARY_LABELMAP)):
+        sharing = segmentation.GetSegmentIDsForLayer(layer, BINARY_LABELMAP)
+        mine = [segment_id for segment_id in sharing if segment_id in segment_ids]
+        if not mine or len(mine) == len(sharing):
+            continue
+        image = segmentation.GetLayerDataObject(layer, BINARY_LABELMAP)
+        values = vtk_to_numpy(image.GetPointData().GetScalars())
+        values[np.isin(values, [segmentation.GetSegment(segment_id).GetLabelValue() for segment_id in mine])] = 0
+        image.GetPointData().GetScalars().Modified()
+        image.Modified()
+    for segment_id in segment_ids:
+        segmentation.GetSegment(segment_id).RemoveRepresentation(BINARY_LABELMAP)
 
 
 def restore(node, kept: Kept) -> None:

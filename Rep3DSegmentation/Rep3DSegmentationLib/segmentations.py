@@ -12,18 +12,16 @@ from typing import Any
 
 import numpy as np
 import slicer
-from vtk.util.numpy_support import vtk_to_numpy
 
 from . import terminology
 from .errors import InputError
 from .frames import place, take_frame_of
-from .grids import Grid
+from .grids import Grid, as_matrix
 from .i18n import _
-from .labelmaps import labelmap_image
+from .labelmaps import labelmap_image, used_values
 from .placement import place_beside
-from .replacing import STRUCTURE_TAG, TASK_TAG, Kept, restore, take_out
+from .replacing import BINARY_LABELMAP, STRUCTURE_TAG, TASK_TAG, Kept, restore, take_out
 
-BINARY_LABELMAP = "Binary labelmap"
 CLOSED_SURFACE = "Closed surface"
 
 
@@ -58,8 +56,10 @@ def import_labels(
         in_world: the labels lie in the world, the volume's transform does not apply (it was hardened in a copy).
 
     Raises:
-        InputError: the labels do not fit the grid, or the volume's grid has changed.
+        InputError: no label map, the labels do not fit the grid, or the volume's grid has changed.
     """
+    if labels_XYZ.dtype not in (np.uint8, np.uint16):
+        raise InputError(_("The result is no label map: its voxels are {type}.").format(type=labels_XYZ.dtype))
     now = Grid.of(volume_node) if volume_node is not None and volume_node.GetImageData() is not None else None
     grid = grid or now
     if not in_world and now != grid:
@@ -90,8 +90,8 @@ def import_labels(
     surfaces = segmentation.ContainsRepresentation(CLOSED_SURFACE)
     modifying = node.StartModify()
     kept = take_out(node, task, [label["key"] for label in label_info])
-    if segmentation.GetNumberOfSegments() == 0 and source is not None:
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    if segmentation.GetNumberOfSegments() == 0:
+        _set_reference_geometry(node, source, grid)
     for label in label_info:
         _add_segment(node, placed.image, label, task, kept.get(label["key"]))
     if surfaces:
@@ -116,6 +116,16 @@ def check_output(segmentation_node) -> None:
             ),
             _("Choose a new output, or make Binary labelmap the source representation in the module Segmentations."),
         )
+
+
+def _set_reference_geometry(node, volume_node, grid: Grid) -> None:
+    """What the Segment Editor draws on: the volume's grid, or (None) a grid that no volume of the scene has."""
+    if volume_node is not None:
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+        return
+    converter = slicer.vtkSegmentationConverter
+    text = converter.SerializeImageGeometry(as_matrix(np.array(grid.ijk_to_ras)), grid.extent)
+    node.GetSegmentation().SetConversionParameter(converter.GetReferenceImageGeometryParameterName(), text)
 
 
 def show_3d(segmentation_node, on: bool) -> None:
@@ -159,7 +169,6 @@ def _add_segment(node, image, label: Mapping[str, Any], task: str, kept: Kept | 
 
 
 def _absent(image, label_info: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    scalars = image.GetPointData().GetScalars()
-    present = set() if scalars is None else set(np.unique(vtk_to_numpy(scalars)).tolist())
+    present = used_values(image)
     names = [label["name"] for label in label_info if label["value"] not in present]
     return (_("Not found: {names}.").format(names=", ".join(names)),) if names else ()

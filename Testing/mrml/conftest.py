@@ -13,17 +13,23 @@ for folder in (REPOSITORY / "Rep3DSegmentation", REPOSITORY / "Testing"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-if importlib.util.find_spec("slicer") is None or importlib.util.find_spec("vtk") is None:
-    collect_ignore_glob = ["test_*.py"]
+MISSING = [name for name in ("slicer", "vtk") if importlib.util.find_spec(name) is None]
 
-    def pytest_report_header():
-        return "Testing/mrml is skipped: slicer-core is not installed (pip install -e 'backend[slicer]')"
+
+class _Skipped(pytest.Module):
+    """A module of tests that cannot even be imported here."""
+
+    def collect(self):
+        pytest.skip(f"slicer-core is not installed (no module {MISSING[0]})", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return _Skipped.from_parent(parent, path=module_path) if MISSING else None
 
 
 @pytest.fixture(scope="session")
 def core():
     """Slicer's core, published as ``slicer.mrmlScene`` and ``slicer.modules``."""
-    pytest.importorskip("slicer", reason="slicer-core is not installed")
     from slicerhost.boot import boot, publish
 
     running = boot()

@@ -279,9 +279,20 @@ def test_bent_volume_is_segmented_hardened_when_allowed(fake_client, make_volume
     with pytest.raises(InputError, match="non-linear"):
         Watch(fake_client(), volume).start()
     (result,) = Watch(fake_client(), volume, SegmentOptions(task="fake", harden=True)).start().finish().done
-    assert result.segmentation_node.GetParentTransformNode() is None
+    node = result.segmentation_node
+    assert node.GetParentTransformNode() is None
+    numbers = node.GetSegmentation().GetConversionParameter("Reference image geometry").strip(";").split(";")
+    assert [float(n) for n in numbers[:11:5]] == [2, 2, 2] and numbers[16::2] == ["0"] * 3  # the copy's grid
     assert any("hardened copy" in text for text in result.warnings)
     assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1
+
+
+def test_worker_stopped_by_the_application_ends_the_run(fake_client, make_volume):
+    client = fake_client("slow")
+    watch = Watch(client, make_volume(two_blocks())).start()
+    watch.until(lambda: watch.progress)
+    client.stop(timeout_s=0.5)
+    assert watch.run.state == "cancelled" and "stopped" in watch.errors[0].message and len(watch.errors) == 1
 
 
 def test_console_call_waits_returns_the_node_and_raises_errors(fake_client, make_volume, caplog):
