@@ -24,12 +24,12 @@ def started_host() -> Host:
     if missing:
         pytest.skip(f"needs {' and '.join(missing)}: pip install 'rep3d[slicer]' (Linux, Python 3.11 to 3.13)")
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    try:
-        from slicerhost import Host
+    from slicerhost import Host, requirements
 
-        return Host.start()
-    except ImportError as error:  # a system library of Qt or VTK
-        pytest.skip(f"the test host cannot start: {error}")
+    reason = requirements.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    return Host.start()
 
 
 @pytest.fixture

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from pathlib import Path
 
 import PyQt5
 
 
 def missing() -> str | None:
-    """Why Qt cannot start here, or None."""
-    if sys.platform != "linux":
-        return None
+    """Why Qt or Slicer's core cannot be loaded here, or None."""
+    try:
+        import slicer  # noqa: F401
+        from PyQt5 import QtWidgets  # noqa: F401 - loads Qt's own libraries before its plugin
+    except ImportError as error:
+        return f"Slicer's core or Qt cannot be loaded: {error}"
     plugin = Path(PyQt5.__file__).parent / "Qt5" / "plugins" / "platforms" / "libqoffscreen.so"
     if os.environ.get("QT_QPA_PLATFORM") != "offscreen" or not plugin.is_file():
         return None
     try:
-        from PyQt5 import QtWidgets  # noqa: F401 - loads Qt's own libraries before its plugin
-
         ctypes.CDLL(str(plugin))
-    except (OSError, ImportError) as error:
+    except OSError as error:
         return f"a system library of Qt is missing (apt: libgl1 libglib2.0-0 libfontconfig1): {error}"
     return None
 
