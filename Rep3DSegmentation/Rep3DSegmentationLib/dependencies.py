@@ -18,7 +18,7 @@ from types import ModuleType
 
 from .dependency_list import CONSTRAINTS, NEEDS, PROTECTED
 from .dependency_plan import DependencyReport, InstallPlan, Requirement, Step, plan, size_mb
-from .i18n import tr as _
+from .i18n import _
 from .install_process import Outcome, Watcher, advice, pip_message, run_in_child, run_through_slicer
 from .python_environment import PythonEnvironment, canonical, constraints_text, requirement_name, satisfies
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .dependency_list import LIGHT_THE_TORCH, PROTECTED, Need, torch_size_mb
-from .i18n import tr as _
+from .i18n import _
 from .python_environment import PythonEnvironment, canonical
 
 

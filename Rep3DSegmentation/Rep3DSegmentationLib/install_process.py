@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-from .i18n import tr as _
+from .i18n import _
 
 POLL_S = 0.03
 
