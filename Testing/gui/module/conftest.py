@@ -104,7 +104,20 @@ class Panel:
 
 
 @pytest.fixture(scope="session")
-def module(started_host) -> Iterator[Any]:
+def weights_folder(tmp_path_factory) -> Iterator[Path]:
+    """The user's folder of weights, for tests alone; set before a worker starts."""
+    folder = tmp_path_factory.mktemp("user") / "my weights"
+    before = os.environ.get("REP3D_WEIGHTS_DIR")
+    os.environ["REP3D_WEIGHTS_DIR"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["REP3D_WEIGHTS_DIR"]
+    else:
+        os.environ["REP3D_WEIGHTS_DIR"] = before
+
+
+@pytest.fixture(scope="session")
+def module(started_host, weights_folder) -> Iterator[Any]:
     """The module, loaded once; its worker ends with the session."""
     started_host.publish()
     yield started_host.load_module(MODULE)
