@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
 @pytest.fixture(scope="session")
-def started_host() -> Host:
-    """The host of this process; skips where Slicer's core or Qt are not installed."""
+def started_host() -> Iterator[Host]:
+    """The host of this process, shut down at the end; skips where Slicer's core or Qt are not installed."""
     missing = [name for name in ("slicer", "PyQt5") if find_spec(name) is None]
     if missing:
         pytest.skip(f"needs {' and '.join(missing)}: pip install 'rep3d[slicer]' (Linux, Python 3.11 to 3.13)")
@@ -29,7 +29,11 @@ def started_host() -> Host:
     reason = requirements.missing()
     if reason is not None:
         pytest.skip(reason)
-    return Host.start()
+    host = Host.start()
+    yield host
+    host.errors.clear()
+    host.shut_down()
+    assert not host.errors, "\n".join(map(str, host.errors))
 
 
 @pytest.fixture

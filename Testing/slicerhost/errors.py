@@ -7,6 +7,13 @@ import traceback
 from dataclasses import dataclass
 from types import TracebackType
 
+from PyQt5 import QtCore
+
+# What Qt says here whatever a module does.
+_NOISE = ("propagateSizeHints", "XDG_RUNTIME_DIR")
+# Warnings after which the desktop application may crash.
+_SERIOUS = ("thread", "QPaintDevice", "QObject::installEventFilter")
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -49,3 +56,17 @@ def install_hook() -> None:
         log.record("callback", error)
 
     sys.excepthook = hook
+
+
+def install_message_handler() -> None:
+    """Record what Qt itself complains of where it is serious; print the rest but for what it always says."""
+
+    def handle(kind: int, _context: QtCore.QMessageLogContext, message: str) -> None:
+        if any(word in message for word in _NOISE):
+            return
+        if kind in (QtCore.QtCriticalMsg, QtCore.QtFatalMsg) or any(word in message for word in _SERIOUS):
+            log.complain("Qt", message)
+        else:
+            print(f"Qt: {message}", file=sys.stderr)
+
+    QtCore.qInstallMessageHandler(handle)

@@ -60,6 +60,7 @@ class Host(SliceHands):
         self.core = boot()
         self.dialogs = dialogs
         self.errors = errors.log
+        errors.install_message_handler()
         self._real_app = qSlicerApplication()
         self.app = wrap(self._real_app)
         self._modules = Modules()
@@ -135,6 +136,17 @@ class Host(SliceHands):
         """Show a module's panel in the main window: ``exit()`` of the old one and ``enter()`` of the new are called."""
         slicer.util.selectModule(name)
         self.process_events()
+
+    def shut_down(self) -> None:
+        """End as the application does: modules are cleaned up, ``aboutToQuit`` is emitted. At the very end only."""
+        self._real_app._window.moduleSelector()._leave()
+        for name in self._real_app._modules.modulesNames():
+            self._real_app._modules.moduleAboutToBeUnloaded.emit(name)
+        self._real_app.aboutToQuit.emit()
+        self.process_events()
+        for widget in self._real_app.topLevelWidgets():
+            widget.close()
+        self.core.scene.Clear(1)
 
     # Time
 

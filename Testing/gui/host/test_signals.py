@@ -155,6 +155,20 @@ def test_exceptions_in_timers_and_observers_are_recorded(slicer_host):
     assert len(slicer_host.errors.take(KeyError)) >= 2
 
 
+def test_what_qt_says_of_threads_is_recorded(slicer_host, capfd):
+    from PyQt5 import QtCore
+
+    QtCore.qWarning("QObject::startTimer: Timers can only be used with threads started with QThread")
+    QtCore.qWarning("This plugin does not support propagateSizeHints()")
+    QtCore.qWarning("something else")
+    assert [str(error) for error in slicer_host.errors.take()] == [
+        "QObject::startTimer: Timers can only be used with threads started with QThread"
+    ]
+    printed = capfd.readouterr().err
+    assert "Qt: something else" in printed
+    assert "propagateSizeHints" not in printed
+
+
 def test_waiting_raises_the_error_that_a_slot_left(slicer_host):
     import qt
 
