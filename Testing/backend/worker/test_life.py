@@ -381,6 +381,19 @@ def test_missing_packages_are_named(tmp_path):
         worker.close()
 
 
+def test_modules_in_the_current_folder_are_not_imported(tmp_path):
+    """A program may run anywhere, also beside somebody's own torch.py."""
+    (tmp_path / "torch.py").write_text("raise SystemExit('the wrong torch')", encoding="utf-8")
+    script = (
+        "import os, sys; os.chdir(sys.argv.pop(1)); import runpy; runpy.run_module('rep3d.worker', run_name='__main__')"
+    )
+    worker = Driver(tmp_path, command=["-c", script, str(tmp_path)])
+    try:
+        assert worker.call("hello")["torch"]
+    finally:
+        worker.close()
+
+
 def test_too_many_requests(stub_worker):
     worker = busy(stub_worker)
     for _ in range(70):

@@ -99,6 +99,36 @@ def test_integers_in_c_order(worker, small):
     assert worker.take(result["labels"]).shape == whole.shape
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="maps of another process can be read on Linux only")
+def test_inputs_are_let_go_before_the_end_is_told(worker, small):
+    """Windows cannot delete a file that is mapped, and the program deletes its inputs when it hears of the end."""
+
+    def mapped() -> bool:
+        with open(f"/proc/{worker.process.pid}/maps", encoding="utf-8") as maps:
+            return "input.npy" in maps.read()
+
+    volume = worker.put(small)
+    worker.call("segment", volume=volume, task=TASK)
+    assert not mapped()
+    worker.call("erf", volume=volume, task=TASK, at_ijk=[9, 9, 9])
+    assert not mapped()
+    worker.fails("segment", "bad_input", volume=volume, task=TASK, overlap=7)
+    assert not mapped()
+    id = worker.send("segment", many_windows(worker, small))
+    while "window" not in worker.read().get("stage", ""):
+        pass
+    assert mapped()
+    cancel = worker.send("cancel", target=id)
+    ends = set()
+    while len(ends) < 2:
+        message = worker.read()
+        if "event" not in message:
+            ends.add(message["id"])
+            if message["id"] == id:
+                assert not mapped()
+    assert ends == {id, cancel}
+
+
 def many_windows(worker, head):
     return {"volume": worker.put(np.tile(head, (3, 2, 2))), "task": TASK, "overlap": 0.6}
 
@@ -261,6 +291,24 @@ def test_cancelling_a_folder_keeps_what_is_finished(worker, scans, tmp_path):
             ends[message["id"]] = message
     assert ends[cancel]["result"]["cancelled"] and ends[id]["error"]["code"] == "cancelled"
     assert {p.name for p in out.iterdir()} == {"a_seg.nii.gz", "a_seg.json", "a_seg.csv"}
+
+
+def test_a_gpu_that_fails_in_a_batch(scans, tmp_path, monkeypatch):
+    """Every scan after it is told so, what is finished is reported, and the server hears that it must end."""
+    from rep3d.worker import params, protocol, segment_files
+    from rep3d.worker.job import Job
+    from rep3d.worker.warm import WarmModels
+
+    def fail(volume, *_, **__):
+        raise RuntimeError("CUDA error: device-side assert triggered\nmore")
+
+    monkeypatch.setattr(segment_files, "segment_with_weights", fail)
+    ask = {"inputs": [str(scans)], "output": str(tmp_path / "out"), "task": TASK}
+    sent = []
+    job = Job(protocol.Request(1, "segment_files", params.check("segment_files", ask)), tmp_path, sent.append)
+    outcomes = segment_files.segment_files(job, WarmModels())["outcomes"]
+    assert [o["error"]["code"] for o in outcomes] == ["device_unavailable", "device_unavailable", "bad_input"]
+    assert "device-side assert" in outcomes[0]["error"]["message"] and job.device_lost
 
 
 def test_folders_that_cannot_be_used(worker, scans, tmp_path):

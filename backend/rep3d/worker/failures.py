@@ -6,6 +6,7 @@ Nothing heavy is imported here: it must work where torch cannot be imported.
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -22,7 +23,10 @@ GPU_MEMORY_HINT = (
     "window needs on the GPU."
 )
 DEVICE_HINT = "Choose another device, for example the CPU."
-LOST_HINT = "Try again: a new worker is started. If it happens again, choose the CPU and check the GPU's driver."
+LOST_HINT = (
+    "Try again: a new worker is started. If it happens again, choose the CPU, and check that PyTorch fits the GPU and "
+    "its driver."
+)
 _ALLOCATION = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 _DEVICE = ("cuda error", "cudnn error", "cublas_status", "cudnn_status", "cufft error", "nvml", "mps backend error")
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -79,7 +83,7 @@ def _hint(error: Rep3DError) -> str:
         return LOST_HINT if is_device_failure(error.__cause__) else DEVICE_HINT
     if isinstance(error, WeightsMissing) and "--weights" in error.hint:
         return "Import a weights file that was trained for this task, or train one."
-    return error.hint
+    return re.sub(r" with -o\b|(?<!\S)--(?=\w)", "", error.hint)  # "--precision float32" reads well without
 
 
 def as_user_error(error: Exception) -> Rep3DError | None:
@@ -106,8 +110,7 @@ def is_device_failure(error: BaseException | None) -> bool:
 
 
 def _on_gpu(error: BaseException | None) -> bool:
-    text = str(error).lower()
-    return any(word in text for word in ("cuda", "gpu", "mps"))
+    return re.search(r"\b(cuda|gpu|mps)\b", str(error), re.IGNORECASE) is not None
 
 
 def first_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rep3d.errors import Cancelled, OutputFailed
 from rep3d.worker import protocol
@@ -54,6 +54,7 @@ class Job:
     def __init__(self, request: protocol.Request, folder: Path, send: Callable[[dict], None]):
         self.id, self.method, self.params = request.id, request.method, request.params
         self.folder = folder
+        self.device_lost = False  # set by a method that goes on although this process cannot use its GPU again
         self._send = send
         self._cancel = threading.Event()
         self._clock = Clock()
@@ -125,7 +126,3 @@ class Job:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
         self._outputs.clear()
-
-    def describe(self) -> dict[str, Any]:
-        """For the log on standard error."""
-        return {"id": self.id, "method": self.method}

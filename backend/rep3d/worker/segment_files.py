@@ -59,6 +59,7 @@ def segment_files(job: Job, models: WarmModels) -> dict[str, Any]:
             known = failures.as_user_error(error)
             if known is None:
                 raise
+            job.device_lost |= failures.is_device_failure(error)
             raise known from error
 
     def on_end(i: int, outcome: Outcome) -> None:

@@ -186,19 +186,26 @@ class Server:
         """Run the method; whatever happens becomes the end message of the request."""
         try:
             job.check()
-            return checked(protocol.result(job.id, _finite(self._methods.call(job))))
+            reply = checked(protocol.result(job.id, _finite(self._methods.call(job))))
+            if job.device_lost:
+                self._lose_device()
+            return reply
         except BaseException as error:
             failure = failures.describe(error)
             release(error)
         if failure.device_lost:
-            self._methods.unload()
-            with self._state:
-                self._end_when_idle = True
+            self._lose_device()
         elif failure.code == "out_of_memory":
             self._methods.unload()  # what is kept warm may be what is missing
         if failure.code != Cancelled.code:
             print(f"rep3d.worker: {job.method} {job.id!r}: {failure.code}: {failure.message}", file=sys.stderr)
         return protocol.error(job.id, failure.code, failure.message, failure.hint)
+
+    def _lose_device(self) -> None:
+        """CUDA does not recover within a process: answer what waits, then end, so that the parent starts a new one."""
+        self._methods.unload()
+        with self._state:
+            self._end_when_idle = True
 
 
 def checked(reply: dict[str, Any]) -> dict[str, Any]:
