@@ -11,7 +11,7 @@ import slicer
 from . import session
 from .client import OnProgress, WorkerClient
 from .errors import InputError, WorkerError
-from .run import RunResult, SegmentationRun, SegmentOptions, active_run
+from .run import RunResult, SegmentationRun, SegmentOptions, absolute_path, active_run
 from .volumes import geometry
 
 
@@ -130,15 +130,15 @@ class Rep3DLogic:
 
     def inspectWeights(self, path: str) -> dict[str, Any]:
         """What a weights file holds, checked."""
-        return self._call("inspect", {"path": str(path)})
+        return self._call("inspect", {"path": absolute_path(str(path))})
 
     def importWeights(self, path: str, replace: bool = False) -> dict[str, Any]:
         """Check a weights file and copy it to the user's folder of weights."""
-        return self._call("import_weights", {"path": str(path), "replace": bool(replace)})
+        return self._call("import_weights", {"path": absolute_path(str(path)), "replace": bool(replace)})
 
     def removeWeights(self, path: str) -> None:
         """Delete a weights file in the user's folder."""
-        self._call("remove_weights", {"path": str(path)})
+        self._call("remove_weights", {"path": absolute_path(str(path))})
 
     def downloadWeights(self, id: str, progress: OnProgress | None = None) -> dict[str, Any]:
         """Download weights of the manifest; a broken download goes on where it stopped."""

@@ -7,6 +7,7 @@ gets the reason. When the output node is deleted, the result goes to a new one.
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ class SegmentOptions:
             raise InputError(_("No task is chosen."), _("Choose a task, or a file of weights."))
         return {
             "task": self.task,
-            "weights": self.weights,
+            "weights": None if self.weights is None else absolute_path(self.weights),
             "device": self.device,
             "precision": self.precision,
             "overlap": float(self.overlap),
@@ -250,6 +251,11 @@ class SegmentationRun:
             scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, on_node_removed),
             scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, on_close),
         ]
+
+
+def absolute_path(path: str) -> str:
+    """A path as the worker takes it, whose current folder is not the user's; "~" is the home folder."""
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def active_run(client: WorkerClient) -> SegmentationRun | None:

@@ -15,7 +15,7 @@ def table(stats: Sequence[Mapping[str, Any]], name: str, table_node=None):
     """A vtkMRMLTableNode with a row for each structure: name, volume in mL, voxels, mean and SD of the intensity.
 
     Args:
-        stats: rows of the protocol's ``segment``; mean and sd are None for a structure without a voxel: empty cells.
+        stats: rows of the protocol's ``segment``; mean and sd are None, in the table nan, for one without a voxel.
         table_node: filled instead of a new one.
     """
     if table_node is None:

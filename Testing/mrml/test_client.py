@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -260,3 +261,43 @@ def test_worker_behind_a_launcher_ends_with_it(fake_client, tmp_path):
             return subprocess.run(["ps", "-p", str(worker)], capture_output=True).returncode != 0
 
     wait_until(gone)
+
+
+def test_start_sweeps_what_a_killed_slicer_left_and_nothing_else(fake_client, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = subprocess.Popen([sys.executable, "-c", "pass"])
+    dead.wait()
+    stale, of_another = tmp_path / f"rep3d-{dead.pid}-abc", tmp_path / f"rep3d-{os.getppid()}-abc"
+    foreign = tmp_path / f"rep3d-{dead.pid}"
+    for folder in (stale, of_another, foreign):
+        folder.mkdir(mode=0o700)
+        (folder / "in1.npy").write_bytes(b"x")
+    client = fake_client()
+    client.start()
+    assert client.folder.parent == tmp_path.resolve()
+    assert not stale.exists() and of_another.is_dir() and foreign.is_dir()
+    client.stop()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([of_another.name, foreign.name])
+
+
+def test_worker_ends_when_this_process_is_killed(fake_backend):
+    """As when Slicer crashes: the end of its pipe ends the worker."""
+    code = (
+        "import sys, time\n"
+        "from Rep3DSegmentationLib.client import WorkerClient\n"
+        "client = WorkerClient(environment={'REP3D_BACKEND': sys.argv[1]})\n"
+        "print(client.call('hello', timeout_s=20)['pid'], flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    folder = Path(launch.__file__).resolve().parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, str(fake_backend)], stdout=subprocess.PIPE, env=environment, text=True
+    )
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    from rep3d.worker.folder import pid_alive
+
+    wait_until(lambda: not pid_alive(worker))
