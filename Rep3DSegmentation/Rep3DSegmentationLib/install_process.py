@@ -109,15 +109,17 @@ def run_through_slicer(
 ) -> Outcome:
     """Install with Slicer's own `slicer.packaging.pip_install`, which answers from the event loop.
 
-    It gives no handle to the process: a cancel stops the waiting, and pip ends by itself with what it is at. So only
-    small packages are installed this way.
+    It gives no handle to the process: a cancel stops the waiting, and pip ends by itself with what it is at, unheard. So
+    only small packages are installed this way.
     """
     lines: list[str] = []
     ended: list[int] = []
+    waiting = True
 
     def on_line(line: str) -> None:
-        lines.append(line)
-        watcher.on_output(line)
+        if waiting:
+            lines.append(line)
+            watcher.on_output(line)
 
     try:
         packaging.pip_install(
@@ -133,6 +135,7 @@ def run_through_slicer(
         return Outcome(1, tuple(lines))
     while not ended:
         if watcher.is_cancelled():
+            waiting = False
             return Outcome(None, tuple(lines))
         watcher.idle()
         time.sleep(POLL_S)

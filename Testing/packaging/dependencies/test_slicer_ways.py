@@ -179,14 +179,20 @@ def test_failure_through_slicer_shows_pips_message(environment, from_wheels, sli
 
 
 def test_cancel_while_slicer_installs(environment, from_wheels, slicer_packaging):
+    """The panel is told nothing more, while Slicer's pip comes to its end."""
+    heard: list[str] = []
     result = dependencies.install(
         make_plan(environment),
+        on_output=heard.append,
         is_cancelled=lambda: bool(slicer_packaging.calls),
         idle=slicer_packaging.process_events,
         environment=environment,
     )
     assert not result.ok and result.message.startswith("Cancelled")
+    before = len(heard)
     slicer_packaging.thread.join(60)
+    slicer_packaging.process_events()
+    assert len(heard) == before
 
 
 def test_slicer_without_its_python_is_told(environment, from_wheels, slicer_packaging):
