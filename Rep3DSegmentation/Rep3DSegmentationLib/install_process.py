@@ -109,8 +109,8 @@ def run_through_slicer(
 ) -> Outcome:
     """Install with Slicer's own `slicer.packaging.pip_install`, which answers from the event loop.
 
-    It gives no handle to the process: a cancel stops the waiting, and pip ends by itself with what it is at, unheard. So
-    only small packages are installed this way.
+    It gives no handle to the process: a cancel stops the waiting, and pip ends by itself with what it is at, unheard.
+    So only small packages are installed this way.
     """
     lines: list[str] = []
     ended: list[int] = []
