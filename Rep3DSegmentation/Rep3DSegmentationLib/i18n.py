@@ -12,6 +12,3 @@ def _(text: str) -> str:
     except ImportError:  # slicer-core alone carries no translations
         return text
     return translate(getContext(sys._getframe(1).f_code.co_filename), text) or text
-
-
-tr = _

@@ -34,8 +34,8 @@ def launch(python: str | None, variables: dict[str, str]) -> Child:
         ) from error
     command = [python, "-m", "rep3d.worker", "--folder", str(folder), "--parent", str(os.getpid())]
     try:
-        # The backend is the working folder: Python looks there first, so that a file called "torch.py" in the user's
-        # own folder does no harm, and the private folder can be removed on Windows.
+        # The backend is the working folder: Python before 3.11 looks there first, so that a file called "torch.py" in
+        # the user's own folder does no harm, and the private folder can be removed on Windows.
         return Child(command, _environment(backend, variables), folder, backend, protocol)
     except OSError as error:
         folders.remove_folder(folder)
@@ -64,5 +64,7 @@ def _environment(backend: Path, variables: dict[str, str]) -> dict[str, str]:
     environment = {**os.environ, **variables}
     paths = [str(backend), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    # Packages of the user's other Pythons must not mix in; text is UTF-8 everywhere; a crash leaves a trace.
-    return environment | {"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", "PYTHONFAULTHANDLER": "1"}
+    # Neither packages of the user's other Pythons nor files of the working folder may mix in; text is UTF-8
+    # everywhere; a crash leaves a trace.
+    settings = ("PYTHONNOUSERSITE", "PYTHONSAFEPATH", "PYTHONUTF8", "PYTHONFAULTHANDLER")
+    return environment | dict.fromkeys(settings, "1")
