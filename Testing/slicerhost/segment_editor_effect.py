@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +42,7 @@ class qSlicerSegmentEditorAbstractEffect(EffectPositions):
         self._title = ""
         self._active = False
         self._saved_cursor = QtGui.QCursor(QtCore.Qt.ArrowCursor)
-        self._confirmed: weakref.ref[Any] | None = None
+        self._confirmed = vtk.vtkWeakReference()  # the hidden segment that may be edited without asking again
         self._frame = QtWidgets.QFrame()
         self._frame.setFrameShape(QtWidgets.QFrame.NoFrame)
         layout = QtWidgets.QFormLayout(self._frame)
@@ -183,7 +182,7 @@ class qSlicerSegmentEditorAbstractEffect(EffectPositions):
         if node is None or not segment_id:
             return self.ConfirmedWithoutDialog
         segment = node.GetSegmentation().GetSegment(segment_id)
-        if self._confirmed is not None and segment is not None and self._confirmed() is segment:
+        if segment is not None and self._confirmed.Get() is segment:
             return self.ConfirmedWithoutDialog
         if self._core.logic.IsSelectedSegmentVisible():
             return self.ConfirmedWithoutDialog
@@ -195,7 +194,7 @@ class qSlicerSegmentEditorAbstractEffect(EffectPositions):
             display.SetVisibility(True)
             display.SetSegmentVisibility(segment_id, True)
         else:
-            self._confirmed = weakref.ref(segment)
+            self._confirmed.Set(segment)
         return self.ConfirmedWithDialog if asked else self.ConfirmedWithoutDialog
 
     # Views

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -41,6 +42,7 @@ class EditorState(qMRMLWidget):
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
+        guard = QtCore.QObject(self)  # the first child: Qt destroys it before the controls of the effects
         self._core = EditorCore()
         self._core.on_geometry = lambda: self._effects.notify("referenceGeometryChanged")
         self._form = form = EditorForm(self)
@@ -49,6 +51,7 @@ class EditorState(qMRMLWidget):
         self._masking = MaskingSection(form, lambda: self._node)
         self._shortcuts = Shortcuts(self)
         self._observers = Observers(self)
+        guard.destroyed.connect(_farewell(self._effects, self._views, self._shortcuts))
         self._node: Any = None
         self._segmentation: Any = None
         self._volume: Any = None
@@ -58,7 +61,7 @@ class EditorState(qMRMLWidget):
         form.SourceVolumeNodeComboBox.currentNodeChanged[object].connect(self._on_volume_chosen)
         form.SegmentsTableView.selectionChanged.connect(lambda *_: self._on_segment_chosen())
         form.AddSegmentButton.clicked.connect(lambda *_: self._core.logic.AddEmptySegment())
-        form.RemoveSegmentButton.clicked.connect(lambda *_: self._core.logic.RemoveSelectedSegment())
+        form.RemoveSegmentButton.clicked.connect(lambda *_: self._remove_segment())
         form.UndoButton.clicked.connect(lambda *_: self._core.undo())
         form.RedoButton.clicked.connect(lambda *_: self._core.redo())
         logic = self._core.logic
@@ -229,6 +232,11 @@ class EditorState(qMRMLWidget):
         if self._node is not None:
             self._select_segment(chosen[0] if chosen else "")
 
+    def _remove_segment(self) -> None:
+        following = self._core.logic.RemoveSelectedSegment()
+        if following:
+            self._select_segment(following)
+
     def _select_segment(self, segment_id: str) -> None:
         if (self._node.GetSelectedSegmentID() or "") == segment_id:
             return
@@ -314,3 +322,14 @@ class EditorState(qMRMLWidget):
             for widget in self._slice_widgets():
                 if self._displayable(widget.mrmlSliceNode()):
                     widget.mrmlSliceNode().RotateToAxes(matrix)
+
+
+def _farewell(effects: EditorEffects, views: ViewObservations, shortcuts: Shortcuts) -> Callable[[], None]:
+    """What is to be done when an editor is destroyed; must not hold the editor itself."""
+
+    def end() -> None:
+        views.remove()
+        shortcuts.remove()
+        effects.clean_up()
+
+    return end

@@ -103,10 +103,10 @@ class qMRMLSegmentEditorWidget(EditorState):
             self._node.SetSelectedSegmentID(segment_id)
 
     def selectPreviousSegment(self) -> None:
-        self._core.logic.SelectPreviousSegment()
+        self._core.logic.SelectPreviousSegment(True)
 
     def selectNextSegment(self) -> None:
-        self._core.logic.SelectNextSegment()
+        self._core.logic.SelectNextSegment(True)
 
     def interactionNode(self) -> Any:
         return self._interaction

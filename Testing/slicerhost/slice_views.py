@@ -37,6 +37,7 @@ class qMRMLSliceView(QtWidgets.QWidget):
         self._window.AddRenderer(self._renderer)
         self._interactor = vtk.vtkGenericRenderWindowInteractor()
         self._interactor.SetRenderWindow(self._window)
+        self._interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())  # the usual one would turn the camera
         self._show_image()
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         for name in _MANAGERS:
