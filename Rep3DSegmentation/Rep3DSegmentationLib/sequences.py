@@ -12,7 +12,7 @@ from .errors import InputError
 from .i18n import _
 from .placement import place_beside
 from .segmentations import import_labels
-from .volumes import ExportedVolume, check_volume, export_volume
+from .volumes import ExportedVolume, check_volume, export_volume, hidden_volume
 
 if TYPE_CHECKING:
     from .client import WorkerClient
@@ -131,8 +131,7 @@ class AllFrames:
     def _volume_like(self, frame, index: int):
         """The frame as a hidden volume of the scene, below the transform of the volume that the browser plays."""
         self.abandon()
-        volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"Rep3D frame {index + 1}")
-        volume.SetHideFromEditors(True)
+        volume = hidden_volume(f"Rep3D frame {index + 1}")
         volume.SetAndObserveImageData(frame.GetImageData())
         volume.CopyOrientation(frame)
         volume.SetAndObserveTransformNodeID(self._volume_node.GetTransformNodeID())

@@ -157,9 +157,16 @@ def _export(volume_node, client: WorkerClient, name: str, warnings: tuple[str, .
 
 
 def _hardened_copy(volume_node):
-    copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Rep3D hardened copy")
-    copy.SetHideFromEditors(True)
+    copy = hidden_volume("Rep3D hardened copy")
     copy.CopyContent(volume_node)
     copy.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     copy.HardenTransform()
     return copy
+
+
+def hidden_volume(name: str):
+    """A volume node in the scene that no list of the application shows."""
+    node = slicer.vtkMRMLScalarVolumeNode()
+    node.SetName(name)
+    node.SetHideFromEditors(True)  # before it enters the scene, so that no list notices it
+    return slicer.mrmlScene.AddNode(node)
