@@ -8,9 +8,8 @@ from typing import Any
 import qt
 import slicer
 import vtk
-from Rep3DSegmentationLib.click.session import get_session
+from Rep3DSegmentationLib.click.session import ClickSession, get_session
 from Rep3DSegmentationLib.errors import WorkerError
-from Rep3DSegmentationLib.session import get_client
 from Rep3DSegmentationWidgets.polling import Poller
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
@@ -42,6 +41,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.panel: OptionsPanel | None = None
         self.controller = ClickController(Editor(scriptedEffect), self._refresh)
         self.label = HoverLabel(scriptedEffect)
+        self._session: ClickSession | None = None
         self._poller: Poller | None = None
         self._reapply_timer: Any = None
 
@@ -77,6 +77,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         """The user chose the effect: ask the worker for its tasks, once."""
         get_catalog().listen(self._on_catalog)
         get_catalog().load()
+        if self._session is not get_session():
+            self._leave_session()
+            self._session = get_session()
+            self._session.add_listener(self._on_forgotten)
         self.controller.tick()
         self._on_catalog()
         self._wake()
@@ -89,6 +93,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def cleanup(self) -> None:
         """The editor goes away."""
         get_catalog().leave(self._on_catalog)
+        self._leave_session()
         self.controller.close()
         self.label.forget()
         if self._reapply_timer is not None:
@@ -106,7 +111,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         settings.set_defaults(self.scriptedEffect)
 
     def updateGUIFromMRML(self) -> None:
-        """Parameters have changed: by the panel, by a script, by an undo of the scene or a loaded scene."""
+        """Parameters have changed: by the panel, by a script, with a loaded scene."""
+        self.controller.settings_changed()
         self._refresh()
 
     def updateMRMLFromGUI(self) -> None:
@@ -212,6 +218,16 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             settings.write(self.scriptedEffect, Task=default_task(store.catalog, module_task()))
         self._refresh()
 
+    def _on_forgotten(self) -> None:
+        """A prepared volume is no longer true: it was changed or removed, or the worker has ended."""
+        self.label.hide()
+        self.controller.tick()
+
+    def _leave_session(self) -> None:
+        if self._session is not None:
+            self._session.remove_listener(self._on_forgotten)
+            self._session = None
+
     def _has_node(self) -> bool:
         return self.scriptedEffect.parameterSetNode() is not None
 
@@ -242,7 +258,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.controller.tick()
 
     def _busy(self) -> bool:
-        return get_catalog().loading or self.controller.preparation.busy or get_client().busy
+        return get_catalog().loading or self.controller.preparation.busy or get_session().busy
 
     def _wait(self) -> None:
         """Keep the application alive until nothing of this editor is under way."""

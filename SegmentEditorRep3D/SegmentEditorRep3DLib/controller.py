@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from Rep3DSegmentationLib.click import geometry
+from Rep3DSegmentationLib.click.entries import ClickOptions
 from Rep3DSegmentationLib.click.picking import Hit, Pick, PreparedVolume
-from Rep3DSegmentationLib.click.session import ClickOptions
 from Rep3DSegmentationLib.errors import InputError, WorkerError
 from slicer.i18n import tr as _
 
@@ -68,9 +68,7 @@ class ClickController:
 
     def cancel(self) -> None:
         """Stop what this editor has started."""
-        if self.preparation.running or self.preparation.waiting:
-            self.preparation.cancel()
-            self.tell(_("Cancelled."))
+        self.preparation.cancel()
 
     def click(self, point: ClickPoint) -> None:
         """Take, add or remove the structure at a point; later, if the volume has to be prepared first."""
@@ -112,7 +110,7 @@ class ClickController:
             if answer is None:
                 raise InputError(_("The volume is not prepared."), _('Press "Prepare" first.'))
             self._last = None
-            self._say(fill_all(self.editor, answer.structures(), now.Task))
+            self._say(fill_all(self.editor, [answer.structure(value) for value in answer.label_info], now.Task))
         except WorkerError as error:
             self.tell_error(error)
 
@@ -134,6 +132,12 @@ class ClickController:
         if ready != self._ready:
             self._ready = ready
             self._changed()
+
+    def settings_changed(self) -> None:
+        """The parameters were set, by the panel or a script: what runs for other ones is of no use any more."""
+        if self.preparation.running and self.preparation.options != self.settings.options:
+            self.preparation.cancel()
+        self.tick()
 
     def source_changed(self) -> None:
         """Another source volume or segmentation: nothing that waits may reach it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import slicer
-from Rep3DSegmentationLib.click.session import signature_of
+from Rep3DSegmentationLib.click.entries import signature_of
 from vtk.util.numpy_support import vtk_to_numpy
 
 BINARY_LABELMAP = "Binary labelmap"

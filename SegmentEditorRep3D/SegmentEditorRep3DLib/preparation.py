@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from Rep3DSegmentationLib.click.entries import ClickOptions
+from Rep3DSegmentationLib.click.operation import Ticket
 from Rep3DSegmentationLib.click.picking import PreparedVolume
-from Rep3DSegmentationLib.click.session import ClickOptions, Operation, get_session
+from Rep3DSegmentationLib.click.session import get_session
 from Rep3DSegmentationLib.errors import WorkerError
 
 from .interaction import ClickPoint
@@ -30,7 +32,8 @@ class Preparation:
 
     Attributes:
         progress: of what this editor started, None while nothing runs.
-        waiting: the click to apply afterwards, None for none. error: of the last request, None if it had none.
+        options: of what was asked for last. waiting: the click to apply afterwards, None for none.
+        error: of the last request, None if it had none. warnings: that came with the last answer.
     """
 
     def __init__(self, changed: Callable[[], None]):
@@ -38,17 +41,18 @@ class Preparation:
         self.waiting: Waiting | None = None
         self.error: WorkerError | None = None
         self.warnings: tuple[str, ...] = ()
-        self._operation: Operation | None = None
+        self.options: ClickOptions | None = None
+        self._ticket: Ticket | None = None
         self._changed = changed
 
     @property
     def running(self) -> bool:
         """Has this editor something under way?"""
-        return self._operation is not None and not self._operation.done
+        return self._ticket is not None and not self._ticket.done
 
     @property
     def busy(self) -> bool:
-        """Is something under way that this editor waits for, be it its own or another editor's?"""
+        """Is something under way that this editor waits for?"""
         return self.running or self.waiting is not None
 
     def state(self, volume: Any, options: ClickOptions) -> str:
@@ -60,31 +64,44 @@ class Preparation:
         return get_session().prepared(volume, options) if volume is not None else None
 
     def whole(self, volume: Any, options: ClickOptions) -> None:
-        """Have the whole volume segmented, unless it is or is being. Raises WorkerError."""
-        if self.state(volume, options) == NONE:
+        """Have the whole volume segmented, or wait for it with another editor. Raises WorkerError."""
+        if self.running and self.options == options:
+            return
+        self._stop()
+        if self.state(volume, options) != READY:
             self._start(
-                lambda *callbacks: get_session().prepare(volume, options, *callbacks), lambda _answer: self._changed()
+                options,
+                lambda *callbacks: get_session().prepare(volume, options, *callbacks),
+                lambda _answer: self._changed(),
             )
 
     def patch(
         self, volume: Any, voxel: tuple[int, int, int], options: ClickOptions, ready: Callable[[PreparedVolume], None]
     ) -> None:
         """Have one patch around a voxel segmented, instead of one that was asked for before. Raises WorkerError."""
-        self.cancel()
-        self._start(lambda *callbacks: get_session().window(volume, voxel, options, *callbacks), ready)
+        self._stop()
+        self._start(options, lambda *callbacks: get_session().window(volume, voxel, options, *callbacks), ready)
 
     def cancel(self) -> None:
-        """Stop what this editor has started, and forget the click that waits for it."""
+        """Stop what this editor waits for, and forget the click that waits for it. ``error`` says so afterwards."""
         self.waiting = None
         if self.running:
-            self._operation.cancel()
+            self._ticket.cancel()
 
-    def _start(self, ask: Callable[..., Operation], ready: Callable[[PreparedVolume], None]) -> None:
-        self.error, self.warnings, self.progress = None, (), Progress(0.0, "")
-        mine: list[Operation] = []
+    def _stop(self) -> None:
+        """Like :meth:`cancel`, and nobody is told."""
+        ticket, self._ticket, self.waiting, self.progress = self._ticket, None, None, None
+        if ticket is not None:
+            ticket.cancel()
+
+    def _start(
+        self, options: ClickOptions, ask: Callable[..., Ticket], ready: Callable[[PreparedVolume], None]
+    ) -> None:
+        self.error, self.warnings, self.progress, self.options = None, (), Progress(0.0, ""), options
+        mine: list[Ticket] = []
 
         def current() -> bool:
-            return bool(mine) and self._operation is mine[0]
+            return bool(mine) and self._ticket is mine[0]
 
         def on_progress(fraction: float, stage: str, eta_s: float | None) -> None:
             if current():
@@ -106,5 +123,5 @@ class Preparation:
         except WorkerError:
             self.progress = None
             raise
-        self._operation = mine[0]
+        self._ticket = mine[0]
         self._changed()

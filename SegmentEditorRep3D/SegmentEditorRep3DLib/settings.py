@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from Rep3DSegmentationLib.click.session import ClickOptions
+from Rep3DSegmentationLib.click.entries import ClickOptions
 
 #: Names by which scripts and scenes know the effect and its parameters; never translated.
 EFFECT_NAME = "Rep3D"
