@@ -229,6 +229,26 @@ def test_folders_that_are_not_private(tmp_path):
     assert not good.exists()
 
 
+STUBBORN = """
+    def hello(self, job):
+        job.progress(0.5, "sleeping")
+        while not job.cancelled():
+            time.sleep(0.01)
+        return {"array": job.write_array("out", __import__("numpy").zeros(3))}
+"""
+
+
+def test_a_result_that_comes_too_late_is_dropped(stub_worker):
+    """Who cancelled was told so, and will not fetch the array."""
+    worker = stub_worker(STUBBORN)
+    id = worker.send("hello")
+    worker.read()
+    cancel = worker.send("cancel", target=id)
+    assert worker.end(cancel)["result"] == {"cancelled": True}
+    assert worker.end(id)["error"]["code"] == "cancelled"
+    assert worker.files() == set()
+
+
 NOISE = """
     def hello(self, job):
         import ctypes, os, warnings
@@ -321,8 +341,9 @@ def test_a_failed_request_lets_go_of_its_memory(stub_worker):
         array = numpy.zeros(10); MethodTable.ref = weakref.ref(array)
         try:
             raise KeyError("inner")
-        except KeyError:
-            raise ValueError("outer")
+        except KeyError as error:
+            kept = error  # a circle: frame, exception, traceback, frame
+        raise ValueError("outer") from kept
     def tasks(self, job): return {"held": MethodTable.ref() is not None}
 """
     )
