@@ -64,6 +64,17 @@ def test_import_use_replace_remove(worker, home, mine, small):
     run = worker.call("segment", volume=volume, task="msd-hippocampus")
     assert run["weights"]["id"] == "better" and not run["cached"]
     worker.take(run["labels"])
+    run = worker.call("segment", volume=volume, task="msd-hippocampus")
+    assert run["weights"]["id"] == "better" and run["cached"]
+    worker.take(run["labels"])
+    changed = Path(row["path"]).with_name("new")  # by another program, which the worker must notice
+    shutil.copyfile(SHIPPED, changed)
+    changed.replace(row["path"])
+    run = worker.call("segment", volume=volume, task="msd-hippocampus")
+    assert run["weights"]["id"] == "msd-hippocampus-1" and not run["cached"]
+    worker.take(run["labels"])
+    shutil.copyfile(mine / "better.safetensors", changed)
+    changed.replace(row["path"])
     worker.fails("import_weights", "bad_input", path=str(SHIPPED))
     assert worker.call("import_weights", path=str(SHIPPED), replace=True)["id"] == "msd-hippocampus-1"
     run = worker.call("segment", volume=volume, task="msd-hippocampus")
