@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from pathlib import Path
@@ -35,6 +36,10 @@ def publish() -> None:
         setattr(slicer, real.__name__, wrapper_class(real))
     _module("qSlicerSegmentationsEditorEffectsPythonQt", _EFFECTS)
     _module("qSlicerSegmentationsModuleWidgetsPythonQt", (qMRMLSegmentEditorWidget,))
+    for name in ("vtkSegmentationCore", "vtkSlicerSegmentationsModuleLogic", "vtkSlicerSegmentationsModuleMRML"):
+        library = importlib.import_module(f"slicer_core.{name}")
+        sys.modules.setdefault(name, library)
+        sys.modules.setdefault(f"{name}Python", library)  # their names in modules written for earlier versions
     folder = str(Path(__file__).parent / "builtin")
     if folder not in sys.path:
         sys.path.insert(0, folder)
