@@ -220,8 +220,12 @@ class EditorState(qMRMLWidget):
     # What a person chose
 
     def _on_segmentation_chosen(self, node: Any) -> None:
-        if self._scene is not None and not self._scene.IsBatchProcessing() and self._node is not None:
-            self.setSegmentationNode(node)
+        if self._scene is None or self._scene.IsBatchProcessing() or self._node is None:
+            return
+        # A segmentation that was removed from the scene is no longer the logic's, but still the one shown here.
+        if node is not self._core.logic.GetSegmentationNode() or node is not self._segmentation:
+            self._core.logic.SetSegmentationNode(node)
+            self.setActiveEffectByName("")
 
     def _on_volume_chosen(self, node: Any) -> None:
         if self._scene is not None and not self._scene.IsBatchProcessing() and self._node is not None:

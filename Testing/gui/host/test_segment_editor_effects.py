@@ -124,6 +124,16 @@ def test_another_segmentation_ends_the_effect(stage):
     assert not stage.child("Box").enabled  # no segment to edit
 
 
+def test_removing_the_nodes_that_are_edited(stage):
+    slicer.mrmlScene.RemoveNode(stage.volume)
+    assert stage.editor.sourceVolumeNode() is None and stage.box.calls[-1] == "sourceVolumeNodeChanged"
+    assert not stage.child("Box").enabled
+    slicer.mrmlScene.RemoveNode(stage.node)
+    assert stage.editor.segmentationNode() is None and stage.editor.activeEffect() is None
+    assert stage.box.calls[-1] == "deactivate"
+    stage.host.click_slice("Red", xy=(9, 9))  # nobody listens
+
+
 def test_closing_the_scene_while_the_effect_is_active(stage):
     stage.host.close_scene()
     assert stage.box.calls[-1] == "deactivate"
