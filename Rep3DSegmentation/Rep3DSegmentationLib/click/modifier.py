@@ -7,8 +7,8 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from ..frames import place
-from ..grids import Grid, as_array, as_matrix
+from ..grids import Grid, as_array, as_matrix, has_shear, is_linear, matrix_between
+from ..i18n import _
 from .picking import Pick
 
 SAME_MM = 1e-3  # grids whose corners differ by less than this, in mm, are the same
@@ -32,33 +32,48 @@ def to_modifier(
 
     The same lattice is copied voxel by voxel; any other takes the nearest voxel.
     """
-    result = slicer.vtkOrientedImageData()
+    result, transform, warnings = slicer.vtkOrientedImageData(), None, ()
     if not pick.mask.size:
         _make(result, reference, np.array([[0, -1]] * 3))
-        return result, ()
-    placed = place(_as_oriented(pick, volume_node), segmentation_node, volume_node)
-    same = _same_lattice(placed.image, reference)
+        return result, warnings
+    image = _as_oriented(pick, volume_node)
+    whole = box = _extent(reference)
+    if is_linear(volume_node.GetParentTransformNode(), segmentation_node.GetParentTransformNode()):
+        relative = matrix_between(volume_node.GetParentTransformNode(), segmentation_node.GetParentTransformNode())
+        moved = relative @ _matrix(image)
+        box = _reach(moved, _extent(image), reference)
+        if has_shear(moved):
+            transform = vtk.vtkMatrixToLinearTransform()
+            transform.SetInput(as_matrix(relative))
+        else:
+            image.SetImageToWorldMatrix(as_matrix(moved))
+    else:
+        transform = vtk.vtkGeneralTransform()
+        parents = volume_node.GetParentTransformNode(), segmentation_node.GetParentTransformNode()
+        slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(*parents, transform)
+        warnings = (_("The segmentation is bent against the volume: what was taken was resampled."),)
+    same = transform is None and _same_lattice(image, reference)
+    if same:
+        box = _extent(image)
     point = None if click_ras is None else _voxel_of(reference, segmentation_node, click_ras)
-    box = _extent(placed.image) if same else _reach(placed.image, reference)
     if point is not None:
         box = np.stack([np.minimum(box[:, 0], point), np.maximum(box[:, 1], point)], axis=1)
-    whole = _extent(reference)
     box = np.stack([np.maximum(box[:, 0], whole[:, 0]), np.minimum(box[:, 1], whole[:, 1])], axis=1)
     if (box[:, 0] > box[:, 1]).any():
         _make(result, reference, np.array([[0, -1]] * 3))
-        return result, placed.warnings
+        return result, warnings
     _make(result, reference, box)
     if same:
-        _paste(placed.image, result)
+        _paste(image, result)
     else:
         resample = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
         sampled = slicer.vtkOrientedImageData()
-        if not resample(placed.image, result, sampled, False, False):
+        if not resample(image, result, sampled, False, False, transform):
             raise RuntimeError("the mask could not be resampled to the segmentation's grid")
         values(result)[...] = values(sampled) != 0
     if point is not None and ((point >= box[:, 0]) & (point <= box[:, 1])).all():
         values(result)[tuple(point - box[:, 0])] = 1
-    return result, placed.warnings
+    return result, warnings
 
 
 def _as_oriented(pick: Pick, volume_node) -> slicer.vtkOrientedImageData:
@@ -80,10 +95,10 @@ def _same_lattice(image: slicer.vtkOrientedImageData, reference: slicer.vtkOrien
     return bool(np.abs((_matrix(image) - _matrix(reference)) @ corners).max() < SAME_MM)
 
 
-def _reach(image: slicer.vtkOrientedImageData, reference: slicer.vtkOrientedImageData) -> np.ndarray:
-    """Extent [3, 2] on the lattice of ``reference`` in which voxels of ``image`` may lie nearest."""
-    grown = _extent(image) + np.array([-0.5, 0.5])
-    index = (np.linalg.inv(_matrix(reference)) @ _matrix(image) @ _corners(grown))[:3]
+def _reach(matrix: np.ndarray, extent: np.ndarray, reference: slicer.vtkOrientedImageData) -> np.ndarray:
+    """Extent [3, 2] on the lattice of ``reference`` in which voxels of ``extent`` on another may lie nearest."""
+    grown = extent + np.array([-0.5, 0.5])
+    index = (np.linalg.inv(_matrix(reference)) @ matrix @ _corners(grown))[:3]
     return np.stack([np.floor(index.min(axis=1)), np.ceil(index.max(axis=1))], axis=1).astype(int)
 
 

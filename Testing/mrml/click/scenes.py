@@ -23,12 +23,14 @@ def affines(draw, spacing=(0.4, 4.0)):
 
 
 @st.composite
-def rigid(draw):
-    """A 4x4 rigid transform, or None."""
+def linear(draw):
+    """A 4x4 linear transform (rigid, or scaling along world axes, which shears turned grids), or None."""
     if draw(st.booleans()):
         return None
     matrix = np.eye(4)
     matrix[:3, :3] = Rotation.from_rotvec(draw(st.tuples(*[st.floats(-1, 1)] * 3))).as_matrix()
+    if draw(st.booleans()):
+        matrix[:3, :3] = np.diag(draw(st.tuples(*[st.floats(0.6, 1.6)] * 3))) @ matrix[:3, :3]
     matrix[:3, 3] = draw(st.tuples(*[st.floats(-50, 50)] * 3))
     return matrix
 
@@ -66,5 +68,5 @@ def add_volume(array_XYZ, affine, transform=None):
 
 @st.composite
 def volumes(draw):
-    """(array shape, affine, rigid transform or None)."""
-    return draw(st.tuples(*[st.integers(3, 14)] * 3)), affines(draw), draw(rigid())
+    """(array shape, affine, linear transform or None)."""
+    return draw(st.tuples(*[st.integers(3, 14)] * 3)), affines(draw), draw(linear())

@@ -6,13 +6,13 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .scenes import add_transform, add_volume, rigid, volumes
+from .scenes import add_transform, add_volume, linear, volumes
 
 SLOW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @SLOW
-@given(volumes(), rigid(), st.data())
+@given(volumes(), linear(), st.data())
 def test_every_point_of_a_voxel_belongs_to_it(scene, volume, outer, data):
     """Border voxels and slice 0 like any other; the world point is made by plain matrices, not by MRML."""
     from Rep3DSegmentationLib.click.geometry import ijk_to_world, voxel_at, world_to_ijk

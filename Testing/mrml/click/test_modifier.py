@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .scenes import add_transform, add_volume, affines, rigid, volumes
+from .scenes import add_transform, add_volume, affines, linear, volumes
 
 SLOW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -43,7 +43,7 @@ def spread(image, extent):
 
 
 @SLOW
-@given(volumes(), rigid(), st.booleans(), st.data())
+@given(volumes(), linear(), st.booleans(), st.data())
 def test_each_voxel_takes_the_value_of_the_mask_at_its_place(scene, volume, seg_matrix, same_transform, data):
     """Segmentation grids finer, coarser, offset, turned; transforms on volume, on segmentation, on both, on neither."""
     import slicer
@@ -112,7 +112,7 @@ def test_the_same_grid_is_copied_voxel_by_voxel(scene, volume, data):
 
 
 @SLOW
-@given(volumes(), rigid(), st.data())
+@given(volumes(), linear(), st.data())
 def test_the_voxel_under_the_cursor_is_always_taken(scene, volume, seg_matrix, data):
     """Also on a grid so coarse that no centre lies within the structure."""
     import slicer
