@@ -203,9 +203,7 @@ def test_a_restart_that_cannot_begin_deletes_nothing(config_of, tiny_data, tmp_p
         ({"fold": 2}, "--fold 2"),
     ],
 )
-def test_a_network_that_cannot_train_is_refused_early(
-    config_of, tiny_data, tmp_path, change, message
-):
+def test_a_network_that_cannot_train_is_refused_early(config_of, tiny_data, tmp_path, change, message):
     with pytest.raises(BadInput, match=message):
         run_training(config_of(**change), TASK, tiny_data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
