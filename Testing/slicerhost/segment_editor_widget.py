@@ -7,11 +7,11 @@ from typing import Any
 import slicer
 from PyQt5 import QtCore, QtWidgets
 
-from .segment_editor_state import EditorState
+from .segment_editor_appearance import EditorAppearance
 from .widgets.base import computed
 
 
-class qMRMLSegmentEditorWidget(EditorState):
+class qMRMLSegmentEditorWidget(EditorAppearance):
     """The editor: give it the parameter node first, then the scene."""
 
     vtk_slots = (

@@ -110,6 +110,76 @@ def test_switching_effects_deactivates_and_activates(stage):
     assert stage.box.calls[-1] == "activate" and stage.effect.active()
 
 
+def test_only_views_that_show_the_segmentation_are_heard(stage):
+    stage.node.GetDisplayNode().SetViewNodeIDs(
+        [slicer.app.layoutManager().sliceWidget("Green").mrmlSliceNode().GetID()]
+    )
+    stage.host.hover_slice("Green", xy=(5, 6))
+    assert stage.box.status.text == "5 6"
+    stage.host.hover_slice("Red", xy=(7, 8))
+    assert stage.box.status.text == "5 6"
+    stage.node.GetDisplayNode().SetViewNodeIDs([])
+    stage.host.hover_slice("Red", xy=(7, 8))
+    assert stage.box.status.text == "7 8"
+
+
+def test_a_change_of_the_layout_is_told(stage):
+    stage.box.calls.clear()
+    manager = slicer.app.layoutManager()
+    manager.setLayout(manager.layout + 1)
+    assert "layoutChanged" in stage.box.calls
+    stage.host.hover_slice("Red", xy=(5, 6))
+    assert stage.box.status.text == "5 6"
+
+
+def test_the_cursor_is_the_icon_of_the_effect(stage):
+    view = stage.host.slice_view("Red").sliceView()
+    assert not view.cursor().pixmap().isNull()
+    stage.editor.setActiveEffect(None)
+    assert view.cursor().pixmap().isNull()
+    stage.effect.showEffectCursorInSliceView = False
+    stage.editor.setActiveEffectByName("Box")
+    assert view.cursor().pixmap().isNull()
+    stage.effect.showEffectCursorInSliceView = True
+
+
+def test_which_effects_are_shown_and_in_which_order(stage):
+    editor = stage.editor
+    names = [editor.effectByIndex(i).name for i in range(1, editor.effectCount())]
+    assert editor.effectByIndex(0) is None and "Box" in names
+    editor.setEffectNameOrder(["Erase"])
+    editor.unorderedEffectsVisible = False
+    assert editor.effectCount() == 1 and not stage.child("Box").visible
+    editor.unorderedEffectsVisible = True
+    assert stage.child("Box").visible
+
+
+FORM = """<ui version="4.0"><class>Form</class><widget class="qMRMLWidget" name="Form">
+ <layout class="QVBoxLayout"><item><widget class="qMRMLSegmentEditorWidget" name="editor">
+  <property name="segmentationNodeSelectorVisible"><bool>false</bool></property>
+  <property name="maximumNumberOfUndoStates"><number>3</number></property></widget></item></layout></widget>
+ <customwidgets>
+  <customwidget><class>qMRMLWidget</class><extends>QWidget</extends><header>qMRMLWidget.h</header></customwidget>
+  <customwidget><class>qMRMLSegmentEditorWidget</class><extends>qMRMLWidget</extends>
+   <header>qMRMLSegmentEditorWidget.h</header></customwidget></customwidgets>
+ <connections><connection><sender>Form</sender><signal>mrmlSceneChanged(vtkMRMLScene*)</signal>
+  <receiver>editor</receiver><slot>setMRMLScene(vtkMRMLScene*)</slot></connection></connections></ui>"""
+
+
+def test_an_editor_in_a_form(slicer_host, tmp_path):
+    path = tmp_path / "form.ui"
+    path.write_text(FORM, encoding="utf-8")
+    form = slicer.util.loadUI(str(path))
+    editor = slicer.util.childWidgetVariables(form).editor
+    form.setMRMLScene(slicer.mrmlScene)
+    assert editor.mrmlScene() is slicer.mrmlScene and editor.maximumNumberOfUndoStates == 3
+    assert not editor.segmentationNodeSelectorVisible and editor.sourceVolumeNodeSelectorVisible
+    editor.undoEnabled = False
+    assert not editor.undoEnabled and slicer.util.findChild(editor, "UndoRedoGroupBox").isHidden()
+    editor.readOnly = True
+    assert editor.readOnly
+
+
 def test_placing_a_markup_ends_the_effect(stage):
     interaction = slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
     interaction.SetCurrentInteractionMode(interaction.Place)
