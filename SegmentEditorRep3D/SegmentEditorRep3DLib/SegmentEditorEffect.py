@@ -42,6 +42,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.controller = ClickController(Editor(scriptedEffect), self._refresh)
         self.label = HoverLabel(scriptedEffect)
         self._session: ClickSession | None = None
+        self._scene_observer: int | None = None
         self._poller: Poller | None = None
         self._reapply_timer: Any = None
 
@@ -81,6 +82,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self._leave_session()
             self._session = get_session()
             self._session.add_listener(self._on_forgotten)
+        if self._scene_observer is None:
+            close = slicer.vtkMRMLScene.StartCloseEvent
+            self._scene_observer = slicer.mrmlScene.AddObserver(close, self._on_scene_close)
         self.controller.tick()
         self._on_catalog()
         self._wake()
@@ -88,12 +92,14 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def deactivate(self) -> None:
         self._reapply_timer.stop()
         self.label.hide()
+        self._leave_scene()
         self.controller.leave()
 
     def cleanup(self) -> None:
         """The editor goes away."""
         get_catalog().leave(self._on_catalog)
         self._leave_session()
+        self._leave_scene()
         self.controller.close()
         self.label.forget()
         if self._reapply_timer is not None:
@@ -222,6 +228,16 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         """A prepared volume is no longer true: it was changed or removed, or the worker has ended."""
         self.label.hide()
         self.controller.tick()
+
+    def _on_scene_close(self, _scene: Any, _event: Any) -> None:
+        """Nothing that waits or is shown outlives the scene."""
+        self.label.hide()
+        self.controller.source_changed()
+
+    def _leave_scene(self) -> None:
+        if self._scene_observer is not None:
+            slicer.mrmlScene.RemoveObserver(self._scene_observer)
+            self._scene_observer = None
 
     def _leave_session(self) -> None:
         if self._session is not None:

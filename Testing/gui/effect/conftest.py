@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ ROOT = Path(__file__).resolve().parents[3]
 for _folder in (ROOT / "Rep3DSegmentation", ROOT / "SegmentEditorRep3D"):  # one folder once they are installed
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
+
+if find_spec("slicer") is None or find_spec("PyQt5") is None:
+    collect_ignore_glob = ["test_*.py"]
+
+    def pytest_report_header() -> str:
+        return "Testing/gui/effect is skipped: needs slicer-core and PyQt5 (pip install -e 'backend[slicer]')"
 
 
 @pytest.fixture(scope="session")

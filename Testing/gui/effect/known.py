@@ -108,11 +108,12 @@ def make_known_catalog() -> Any:
         "path": "/weights/known.safetensors", "file": "known.safetensors", "id": "known", "task": TASK,
         "task_title": "Known answer", "origin": "shipped", "error": None,
     }  # fmt: skip
+    mine = {**row, "path": "/weights/mine.safetensors", "file": "mine.safetensors", "id": "mine", "origin": "user"}
     tasks = (
         {"key": TASK, "title": "Known answer", "labels": list(LABELS), "weights": {"path": row["path"]}},
         {"key": "other", "title": "Another task", "labels": [], "weights": None},
     )
     device = {"name": "cpu", "label": "CPU", "memory_total": None, "memory_free": None}
     store = CatalogStore()
-    store.catalog = Catalog({"devices": [device], "default_device": "cpu"}, tasks, (row,))
+    store.catalog = Catalog({"devices": [device], "default_device": "cpu"}, tasks, (row, mine))
     return store

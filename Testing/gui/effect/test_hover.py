@@ -1,0 +1,74 @@
+"""The text beside the cursor: what a click would take there, in that view, and gone when it should be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from .test_click import BACKGROUND, LIVER, SPLEEN
+
+
+def texts(bench, view):
+    """What text actors show in a view."""
+    props = bench.effect.scriptedEffect.renderer(bench.host.slice_view(view)).GetViewProps()
+    actors = [props.GetItemAsObject(i) for i in range(props.GetNumberOfItems())]
+    return [actor.GetInput() for actor in actors if actor.IsA("vtkTextActor")]
+
+
+def test_hover_shows_name_and_probability_in_the_view_of_the_cursor(bench):
+    hit = bench.host.hover_slice("Red", bench.ras(LIVER))
+    assert texts(bench, "Red") == ["Liver 100%"] and texts(bench, "Green") == []
+    actor = bench.effect.label._actor
+    assert np.abs(np.array(actor.GetPosition()) - hit.xy).max() < 30
+    bench.host.hover_slice("Green", bench.ras(SPLEEN))
+    assert texts(bench, "Green") == ["Spleen 100%"] and texts(bench, "Red") == []
+    bench.host.hover_slice("Green", bench.ras(LIVER), control=True)
+    assert texts(bench, "Green") == ["\u2212 Liver 100%"]
+
+
+def test_it_shows_nothing_where_a_click_takes_nothing(bench, session, tmp_path):
+    bench.host.hover_slice("Red", bench.ras(LIVER))
+    bench.host.hover_slice("Red", bench.ras(BACKGROUND))
+    assert texts(bench, "Red") == []
+    session.forget_all()
+    bench.know(bench.labels, session, tmp_path, 0.4)
+    bench.host.hover_slice("Red", bench.ras(LIVER))
+    assert texts(bench, "Red") == [], "below the threshold"
+    bench.editor.activeEffect().setParameter("Threshold", 0.3)
+    bench.host.hover_slice("Red", bench.ras(LIVER))
+    assert texts(bench, "Red") == ["Liver 40%"]
+
+
+@pytest.mark.parametrize("end", ["leave", "effect", "volume", "scene", "cleanup", "forgotten"])
+def test_it_goes_away(bench, session, end):
+    bench.host.hover_slice("Red", bench.ras(LIVER))
+    renderer = bench.effect.scriptedEffect.renderer(bench.host.slice_view("Red"))
+    assert texts(bench, "Red")
+    if end == "leave":
+        bench.host.leave_slice("Red")
+    elif end == "effect":
+        bench.editor.setActiveEffectByName("")
+    elif end == "volume":
+        bench.editor.setSourceVolumeNode(None)
+    elif end == "scene":
+        bench.host.close_scene()
+    elif end == "forgotten":
+        session.forget_all()
+    else:
+        bench.editor.setActiveEffectByName("")
+        bench.effect.scriptedEffect.cleanup()
+    props = renderer.GetViewProps()
+    kinds = [props.GetItemAsObject(i).GetClassName() for i in range(props.GetNumberOfItems())]
+    assert not [kind for kind in kinds if "TextActor" in kind]
+
+
+def test_the_text_stays_within_the_view(bench):
+    view = bench.host.slice_view("Red")
+    width, height = view.mrmlSliceNode().GetDimensions()[:2]
+    bench.editor.activeEffect().setParameter("Threshold", 0.1)
+    for xy in ((2, 2), (width - 3, height - 3)):
+        bench.effect.label.show(view, xy, "Left adrenal gland 100%", (1, 0, 0))
+        style = bench.effect.label._actor.GetTextProperty()
+        towards_middle = style.GetJustificationAsString() == ("Left" if xy[0] < width / 2 else "Right")
+        assert towards_middle
+    bench.effect.label.hide()
