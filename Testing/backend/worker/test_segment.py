@@ -65,7 +65,7 @@ def test_the_model_stays_warm(worker, small):
         runs.append(worker.call("segment", volume=volume, task=task, weights=path))
         worker.take(runs[-1]["labels"])
     assert [run["cached"] for run in runs] == [False, True, True]
-    assert runs[1]["timings_s"]["load"] < 0.05 < runs[0]["timings_s"]["load"]
+    assert runs[1]["timings_s"]["load"] < runs[0]["timings_s"]["load"] / 3
     worker.call("unload")
     assert not worker.call("segment", volume=volume, task=TASK)["cached"]
 
@@ -199,7 +199,7 @@ def test_estimate(worker, head):
     run = worker.call("segment", volume=volume, task=TASK)
     assert run["cached"]  # the estimate has warmed it
     worker.take(run["labels"])
-    assert small["windows"] == 4 and 0.2 < run["timings_s"]["network"] / small["seconds"] < 5
+    assert small["windows"] == 4 and 0.1 < run["timings_s"]["network"] / small["seconds"] < 10
 
 
 def test_a_volume_too_large_is_refused_before_it_is_touched(worker):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from rep3d.weights import SHIPPED_FOLDER, load_weights, save_weights
 
 from ..weights.published import serve
@@ -26,12 +27,17 @@ def home(worker, worker_home):
 
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory):
-    """A user's own weights for the hippocampus, and some for a task that Rep3D does not know."""
+    """A user's own weights: two of the hippocampus, one of a task that Rep3D does not know. Tiny and untrained."""
+    from rep3d.networks import create_network
+
     folder = tmp_path_factory.mktemp("mine")
-    weights = load_weights(SHIPPED)
-    save_weights(folder / "better.safetensors", weights.tensors, replace(weights.meta, id="better"))
-    task = replace(weights.meta.task, key="my-own-task", title="My own task")
-    save_weights(folder / "own.safetensors", weights.tensors, replace(weights.meta, id="own", task=task))
+    meta = load_weights(SHIPPED).meta
+    own = replace(meta.task, key="my-own-task", title="My own task")
+    for seed, (name, task) in enumerate({"better": meta.task, "other": meta.task, "own": own}.items()):
+        torch.manual_seed(seed)
+        network = create_network("rep3d-tiny", in_channels=1, out_channels=3, deployed=True)
+        tiny = replace(meta, id=name, task=task, network=network.spec, patch=(48, 64, 48))
+        save_weights(folder / f"{name}.safetensors", network.state_dict(), tiny)
     return folder
 
 
@@ -68,17 +74,17 @@ def test_import_use_replace_remove(worker, home, mine, small):
     assert run["weights"]["id"] == "better" and run["cached"]
     worker.take(run["labels"])
     changed = Path(row["path"]).with_name("new")  # by another program, which the worker must notice
-    shutil.copyfile(SHIPPED, changed)
+    shutil.copyfile(mine / "other.safetensors", changed)
     changed.replace(row["path"])
     run = worker.call("segment", volume=volume, task="msd-hippocampus")
-    assert run["weights"]["id"] == "msd-hippocampus-1" and not run["cached"]
+    assert run["weights"]["id"] == "other" and not run["cached"]
     worker.take(run["labels"])
     shutil.copyfile(mine / "better.safetensors", changed)
     changed.replace(row["path"])
-    worker.fails("import_weights", "bad_input", path=str(SHIPPED))
-    assert worker.call("import_weights", path=str(SHIPPED), replace=True)["id"] == "msd-hippocampus-1"
+    worker.fails("import_weights", "bad_input", path=str(mine / "other.safetensors"))
+    assert worker.call("import_weights", path=str(mine / "other.safetensors"), replace=True)["id"] == "other"
     run = worker.call("segment", volume=volume, task="msd-hippocampus")
-    assert run["weights"]["id"] == "msd-hippocampus-1" and run["weights"]["file"] == row["path"]
+    assert run["weights"]["id"] == "other" and run["weights"]["file"] == row["path"]
     worker.take(run["labels"])
     assert worker.call("remove_weights", path=row["path"]) == {}
     worker.fails("remove_weights", "weights_missing", path=row["path"])
@@ -114,7 +120,7 @@ def test_download(worker, home, mine):
         manifest = {"version": 1, "weights": [entry]}
         (home / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         assert worker.call("models")["available"] == [entry]
-        site.pause_s = 0.05
+        site.pause_s = 0.5
         id = worker.send("download_weights", id="own")
         while "downloading" not in worker.read().get("stage", ""):
             pass
