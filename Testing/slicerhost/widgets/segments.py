@@ -71,7 +71,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         self._node = node
         if node is not None:
             for event in _segmentation_events():
-                self._observers.add(node.GetSegmentation(), event, type(self)._fill)
+                self._observers.add(node, event, type(self)._fill)  # the display node is up to date by then
             self._observers.add(node, slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, type(self)._fill)
         self._fill()
 
