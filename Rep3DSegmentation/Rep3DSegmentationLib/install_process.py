@@ -169,9 +169,11 @@ def advice(lines: Sequence[str]) -> str:
     if says("no space left", "errno 28", "winerror 112", "not enough space"):
         return _("The disk is full: free some space (the temporary folder counts too), then press Install again.")
     absent = _("A package was not found for this Python: check the index address, or add its wheel to the folder.")
-    if says("no matching distributions available"):
+    conflict = says("resolutionimpossible", "conflicting dependencies", "conflict is caused by")
+    reached = not says("retry(total=0")  # without an index no version of anything fits: that is no conflict
+    if says("no matching distributions available") and reached:
         return absent
-    if says("resolutionimpossible", "conflicting dependencies", "conflict is caused by"):
+    if conflict and reached:
         return _(
             "No set of versions fits; nothing was replaced. Either a package is missing from the index or folder: add "
             "its wheel. Or it needs another version of one that Slicer or another extension uses: update Slicer and "

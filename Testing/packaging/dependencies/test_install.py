@@ -225,6 +225,14 @@ def test_advice_fits_what_pip_printed(printed, expected):
     assert expected in install_process.advice(["Collecting torch", printed])
 
 
+def test_an_index_that_was_not_reached_is_no_conflict():
+    retry = "WARNING: Retrying (Retry(total={})) after connection broken by 'ProxyError('Cannot connect.'"
+    assert "proxy" in install_process.advice([retry.format(1), retry.format(0), *CONFLICT])
+    assert "nothing was replaced" in install_process.advice(
+        [retry.format(4), *CONFLICT]
+    )  # a hiccup, and then a conflict
+
+
 def test_pips_message_is_its_errors_or_its_last_lines():
     lines = ["Collecting torch", "ERROR: first", "note", "ERROR: second"]
     assert install_process.pip_message(lines) == "first\nsecond"
