@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +56,23 @@ def test_the_same_voxels_as_without_a_worker(worker, head, weights):
     total = int(next(e["stage"] for e in events if "window" in e["stage"]).split(" of ")[1].rstrip(")"))
     assert total > 1 and sum("window" in e["stage"] for e in events) >= total - 1
     assert worker.files() == {"input.npy"}
+
+
+@pytest.mark.skipif(not os.environ.get("REP3D_DATA"), reason="REP3D_DATA is not set")
+def test_a_real_hippocampus(worker):
+    """The first two test cases of the data set, drawn by an expert: Dice of both parts."""
+    root = Path(os.environ["REP3D_DATA"]) / "open" / "hippocampus"
+    images = sorted((root / "images").glob("*.nii*"))
+    labels = sorted((root / "labels").glob("*.nii*"))
+    for i in (4, 9):  # every fifth was never trained on
+        image = sitk.ReadImage(str(images[i]))
+        array = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
+        volume = worker.put(array, affine=Geometry.from_sitk(image).affine_ras)
+        found = worker.take(worker.call("segment", volume=volume, task=TASK)["labels"])
+        truth = sitk.GetArrayFromImage(sitk.ReadImage(str(labels[i]))).transpose(2, 1, 0)
+        for value in (1, 2):
+            a, b = found == value, truth == value
+            assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.75
 
 
 def test_the_model_stays_warm(worker, small):
