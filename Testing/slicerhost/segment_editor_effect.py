@@ -9,14 +9,11 @@ import slicer
 import vtk
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from .dialogs import dialogs
 from .segment_editor_core import EditorCore, ModificationMode
 from .segment_editor_positions import EffectPositions
+from .segment_editor_questions import ask_about_hidden_segment
 from .slice_views import qMRMLSliceWidget
 from .widgets.base import computed, stored
-from .widgets.choices import ctkMessageBox
-
-_HIDDEN_SETTING = "Segmentations/ConfirmEditHiddenSegment"
 
 
 class qSlicerSegmentEditorAbstractEffect(EffectPositions):
@@ -186,7 +183,7 @@ class qSlicerSegmentEditorAbstractEffect(EffectPositions):
             return self.ConfirmedWithoutDialog
         if self._core.logic.IsSelectedSegmentVisible():
             return self.ConfirmedWithoutDialog
-        answer, asked = _ask_hidden()
+        answer, asked = ask_about_hidden_segment()
         if answer == QtWidgets.QMessageBox.Cancel:
             return self.NotConfirmed
         if answer == QtWidgets.QMessageBox.Yes:
@@ -215,19 +212,3 @@ class qSlicerSegmentEditorAbstractEffect(EffectPositions):
         self.scheduleRender(view)
 
     addActor3D, removeActor3D = addActor2D, removeActor2D
-
-
-def _ask_hidden() -> tuple[int, bool]:
-    """The button for a hidden segment, and whether a person was asked or had said not to be asked again."""
-    saved = int(QtCore.QSettings().value(_HIDDEN_SETTING, int(QtWidgets.QMessageBox.InvalidRole)))
-    if saved != QtWidgets.QMessageBox.InvalidRole:
-        return saved, False
-    box = ctkMessageBox()
-    box.setWindowTitle("Operate on invisible segment?")
-    box.setText("The currently selected segment is hidden. Would you like to make it visible?")
-    for button in (QtWidgets.QMessageBox.Yes, QtWidgets.QMessageBox.No, QtWidgets.QMessageBox.Cancel):
-        box.addButton(button)
-    box.setDontShowAgainVisible(True)
-    box.setDontShowAgainSettingsKey(_HIDDEN_SETTING)
-    box.setIcon(QtWidgets.QMessageBox.Question)
-    return dialogs.execute(box), True

@@ -12,10 +12,14 @@ from .segment_editor_scripted import qSlicerSegmentEditorEffectFactory
 
 
 class EditorEffects:
-    """Clones and buttons. ``active`` is the active effect or None, ``last`` the one before it."""
+    """Clones and buttons. ``active`` is the active effect or None, ``last`` the one before it.
+
+    ``alive``: the editor has not been destroyed.
+    """
 
     def __init__(self, form: EditorForm, core: EditorCore, select: Any) -> None:
         self._form, self._core, self._select = form, core, select
+        self.alive = True
         self.clones: list[Any] = []
         self.active: Any = None
         self.last: Any = None
@@ -101,6 +105,8 @@ class EditorEffects:
                 button.setChecked(name == (effect.name if effect is not None else NO_EFFECT))
 
     def clean_up(self) -> None:
+        """The end of the editor."""
+        self.alive = False
         for effect in self.clones:
             effect.cleanup()
         self.clones.clear()

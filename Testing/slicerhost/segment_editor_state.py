@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +10,11 @@ import slicer
 import vtk
 from PyQt5 import QtCore, QtWidgets
 
-from .dialogs import dialogs
 from .segment_editor_core import EditorCore
 from .segment_editor_effects import EditorEffects
 from .segment_editor_form import EditorForm
 from .segment_editor_masking import MaskingSection
+from .segment_editor_questions import use_labelmaps
 from .segment_editor_shortcuts import Shortcuts
 from .segment_editor_views import ViewObservations
 from .widgets.base import stored
@@ -181,7 +182,7 @@ class EditorState(qMRMLWidget):
             return
         if effects.active is not None:
             effects.active.deactivate()
-        if effect is not None and not self._use_labelmaps():
+        if effect is not None and not use_labelmaps(self._core.logic):
             effect = None
         if effect is not None:
             self._observe_views()
@@ -197,21 +198,6 @@ class EditorState(qMRMLWidget):
 
     def _show_active_effect(self) -> None:
         self._effects.show_active(self._effects.active, self.maskingSectionVisible)
-
-    def _use_labelmaps(self) -> bool:
-        """Make binary labelmaps the source representation, asking where something may be lost by it."""
-        logic = self._core.logic
-        if logic.CanTriviallyConvertSourceRepresentationToBinaryLabelMap():
-            return logic.TrivialSetSourceRepresentationToBinaryLabelmap()
-        title = "Change source representation to binary labelmap?"
-        name = self._segmentation.GetSegmentation().GetSourceRepresentationName()
-        text = f"Editing requires binary labelmap source representation, but currently it is {name}."
-        box = QtWidgets.QMessageBox(
-            QtWidgets.QMessageBox.Question, title, text, QtWidgets.QMessageBox.Yes | QtWidgets.QMessageBox.No
-        )
-        dialogs.execute(box)
-        chosen = box.standardButton(box.clickedButton()) if box.clickedButton() else QtWidgets.QMessageBox.No
-        return chosen == QtWidgets.QMessageBox.Yes and logic.SetSourceRepresentationToBinaryLabelMap()
 
     def _update_undo_buttons(self) -> None:
         self._form.UndoButton.setEnabled(not self.readOnly and self._core.logic.CanUndo())
@@ -329,11 +315,16 @@ class EditorState(qMRMLWidget):
 
 
 def _farewell(effects: EditorEffects, views: ViewObservations, shortcuts: Shortcuts) -> Callable[[], None]:
-    """What is to be done when an editor is destroyed; must not hold the editor itself."""
+    """What is to be done once when an editor is destroyed or the application quits; does not hold the editor itself."""
+    app = QtCore.QCoreApplication.instance()
 
     def end() -> None:
+        if sys.is_finalizing() or not effects.alive:
+            return  # an interpreter that ends destroys Qt's objects in any order: nothing can be called any more
+        app.aboutToQuit.disconnect(end)
         views.remove()
         shortcuts.remove()
         effects.clean_up()
 
+    app.aboutToQuit.connect(end)
     return end
