@@ -14,7 +14,7 @@ _Box = QtWidgets.QMessageBox
 
 
 def ask_about_hidden_segment() -> tuple[int, bool]:
-    """Yes: show it, No: edit it hidden, Cancel; and False where the answer was remembered, so that nothing was shown."""
+    """Yes: show it, No: edit it hidden, Cancel; and whether a person was asked, not a remembered answer taken."""
     saved = int(QtCore.QSettings().value(_HIDDEN_SETTING, int(_Box.InvalidRole)))
     if saved != _Box.InvalidRole:
         return saved, False

@@ -179,6 +179,24 @@ def test_hidden_segments_are_asked_about(stage, answer, edited, shown):
         assert stage.box.confirmed == stage.effect.ConfirmedWithoutDialog
 
 
+def test_the_answer_about_hidden_segments_can_be_remembered(stage):
+    def never_again(dialog):
+        unwrap(dialog).checkBox().setChecked(True)
+        return "No"
+
+    display = stage.node.GetDisplayNode()
+    display.SetVisibility(False)
+    stage.host.dialogs.answer(never_again, "hidden")
+    stage.click((7, 9, 11))
+    stage.editor.setCurrentSegmentID("b")
+    try:
+        stage.click((7, 9, 11))
+        assert stage.box.confirmed == stage.effect.ConfirmedWithoutDialog and stage.voxels("b").any()
+        assert not display.GetVisibility()
+    finally:
+        slicer.app.settings().remove("Segmentations/ConfirmEditHiddenSegment")
+
+
 def test_an_event_that_an_effect_takes_reaches_nobody_else(stage):
     interactor = stage.host.slice_view("Red").sliceView().interactor()
     seen = []
