@@ -1,4 +1,4 @@
-"""Write a label map as NIfTI-1 whose geometry fields are those of the input, bit for bit where the input was NIfTI."""
+"""Write a label map or a float map as NIfTI-1 on the input's geometry fields, bit for bit where it was NIfTI."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ import numpy as np
 from rep3d.data.nifti_header import NiftiHeader
 from rep3d.data.volume import Volume
 
-_DATATYPE = {np.dtype(np.uint8): 2, np.dtype(np.uint16): 512}
+_DATATYPE = {np.dtype(np.uint8): 2, np.dtype(np.uint16): 512, np.dtype(np.float32): 16}
 _LABEL_INTENT = 1002
 _MILLIMETRES = 2
 _SCANNER = 1
 COMPRESSION = 5  # label maps are mostly runs: higher levels cost seconds and save little
 
 
-def write_nifti(path: Path, labelmap: np.ndarray, volume: Volume) -> None:
-    """Write ``labelmap`` [X, Y, Z] (uint8 or uint16) to ``path`` (.nii or .nii.gz) on the grid of ``volume``."""
-    header = _header(labelmap, volume)
+def write_nifti(path: Path, labelmap: np.ndarray, volume: Volume, description: str = "Rep3D segmentation") -> None:
+    """Write ``labelmap`` [X, Y, Z] to ``path`` (.nii or .nii.gz) on the grid of ``volume``.
+
+    Labels are uint8 or uint16; a map of float32 is written without the label intent. The header keeps 79 bytes of the
+    ``description``.
+    """
+    header = _header(labelmap, volume, description)
     if path.name.lower().endswith(".gz"):
         with path.open("wb") as raw, gzip.GzipFile("", "wb", COMPRESSION, raw, mtime=0) as file:
             _write(file, header, labelmap)
@@ -36,7 +40,7 @@ def _write(file, header: bytes, labelmap: np.ndarray) -> None:
         file.write(labelmap[..., z].astype(little, copy=False).tobytes(order="F"))
 
 
-def _header(labelmap: np.ndarray, volume: Volume) -> bytes:
+def _header(labelmap: np.ndarray, volume: Volume, description: str) -> bytes:
     source = volume.nifti
     if source is not None and len(source.size) >= 3:
         pixdim, codes, quaternion, offset, sform = _fields_of(source)
@@ -45,13 +49,15 @@ def _header(labelmap: np.ndarray, volume: Volume) -> bytes:
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)
     struct.pack_into("<8h", header, 40, 3, *labelmap.shape, 1, 1, 1, 1)
-    struct.pack_into("<h", header, 68, _LABEL_INTENT)
+    if labelmap.dtype.kind == "u":
+        struct.pack_into("<h", header, 68, _LABEL_INTENT)
     struct.pack_into("<2h", header, 70, _DATATYPE[labelmap.dtype], labelmap.dtype.itemsize * 8)
     struct.pack_into("<4f", header, 76, *pixdim)
     struct.pack_into("<f", header, 108, 352.0)
     struct.pack_into("<2f", header, 112, 1.0, 0.0)
     header[123] = _MILLIMETRES if source is None else source.units & 0x07
-    header[148:166] = b"Rep3D segmentation"
+    text = description.encode("ascii", "replace")[:79]
+    header[148 : 148 + len(text)] = text
     struct.pack_into("<2h", header, 252, *codes)
     struct.pack_into("<6f", header, 256, *quaternion, *offset)
     struct.pack_into("<12f", header, 280, *sform)

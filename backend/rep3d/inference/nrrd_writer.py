@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 TERMINOLOGY = "Segmentation category and type - 3D Slicer General Anatomy list"
 ANATOMY = "Anatomic codes - DICOM master list"
-_TYPE = {np.dtype(np.uint8): "uint8", np.dtype(np.uint16): "uint16"}
+_TYPE = {np.dtype(np.uint8): "uint8", np.dtype(np.uint16): "uint16", np.dtype(np.float32): "float"}
 
 
-def write_nrrd(path: Path, labelmap: np.ndarray, volume: Volume) -> None:
-    """Write ``labelmap`` [X, Y, Z] as a plain NRRD volume on the grid of ``volume``."""
-    _write(path, labelmap, volume.grid, [])
+def write_nrrd(path: Path, labelmap: np.ndarray, volume: Volume, fields: dict[str, str] | None = None) -> None:
+    """Write ``labelmap`` [X, Y, Z] (uint8, uint16 or float32) as a plain NRRD volume on the grid of ``volume``.
+
+    ``fields`` become key/value pairs of the header.
+    """
+    _write(path, labelmap, volume.grid, [f"{key}:={_escape(value)}" for key, value in (fields or {}).items()])
 
 
 def write_seg_nrrd(path: Path, labelmap: np.ndarray, volume: Volume, labels: tuple[Label, ...]) -> None:
