@@ -8,7 +8,9 @@ from typing import Any
 import vtk
 
 OFFSET = 14  # pixels between the cursor and the text
+MARGIN = 4  # pixels that are kept free at the edges of the view
 FONT_SIZE = 15
+DPI = 72  # as VTK draws texts
 
 
 class HoverLabel:
@@ -32,14 +34,10 @@ class HoverLabel:
             self.hide()
             self._actor, self._view, self._view_id = _make_actor(), view_widget, view_id
             self._effect.addActor2D(view_widget, self._actor)
-        style = self._actor.GetTextProperty()
-        style.SetFrameColor(*color)
-        width, height = view_widget.mrmlSliceNode().GetDimensions()[:2]
-        left, low = xy[0] < width / 2, xy[1] < height / 2  # towards the middle, so that nothing is cut off
-        (style.SetJustificationToLeft if left else style.SetJustificationToRight)()
-        (style.SetVerticalJustificationToBottom if low else style.SetVerticalJustificationToTop)()
+        self._actor.GetTextProperty().SetFrameColor(*color)
         self._actor.SetInput(text)
-        self._actor.SetDisplayPosition(xy[0] + (OFFSET if left else -OFFSET), xy[1] + (OFFSET if low else -OFFSET))
+        size = text_size(self._actor.GetTextProperty(), text)
+        self._actor.SetDisplayPosition(*place(xy, size, view_widget.mrmlSliceNode().GetDimensions()))
         self._effect.scheduleRender(view_widget)
 
     def hide(self) -> None:
@@ -55,6 +53,22 @@ class HoverLabel:
         self._actor, self._view, self._view_id = None, None, ""
 
 
+def text_size(style: vtk.vtkTextProperty, text: str) -> tuple[int, int]:
+    """Width and height of a text in pixels."""
+    box = [0, 0, 0, 0]
+    vtk.vtkTextRenderer.GetInstance().GetBoundingBox(style, text, box, DPI)
+    return box[1] - box[0] + 1, box[3] - box[2] + 1
+
+
+def place(xy: Sequence[int], size: Sequence[int], view: Sequence[int]) -> tuple[int, int]:
+    """Lower left pixel of a text beside ``xy``: to the right and above, moved so that the view holds all of it."""
+    x = min(xy[0] + OFFSET, view[0] - size[0] - MARGIN)
+    y = xy[1] + OFFSET
+    if y + size[1] + MARGIN > view[1]:
+        y = xy[1] - OFFSET - size[1]
+    return max(x, MARGIN), max(y, MARGIN)
+
+
 def _make_actor() -> vtk.vtkTextActor:
     actor = vtk.vtkTextActor()
     actor.PickableOff()
@@ -64,6 +78,8 @@ def _make_actor() -> vtk.vtkTextActor:
     style.SetColor(1.0, 1.0, 1.0)
     style.SetBackgroundColor(0.0, 0.0, 0.0)
     style.SetBackgroundOpacity(0.65)
+    style.SetJustificationToLeft()
+    style.SetVerticalJustificationToBottom()
     style.FrameOn()
     style.SetFrameWidth(2)
     return actor

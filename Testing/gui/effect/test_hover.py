@@ -62,13 +62,19 @@ def test_it_goes_away(bench, session, end):
     assert not [kind for kind in kinds if "TextActor" in kind]
 
 
-def test_the_text_stays_within_the_view(bench):
-    view = bench.host.slice_view("Red")
-    width, height = view.mrmlSliceNode().GetDimensions()[:2]
-    bench.editor.activeEffect().setParameter("Threshold", 0.1)
-    for xy in ((2, 2), (width - 3, height - 3)):
-        bench.effect.label.show(view, xy, "Left adrenal gland 100%", (1, 0, 0))
-        style = bench.effect.label._actor.GetTextProperty()
-        towards_middle = style.GetJustificationAsString() == ("Left" if xy[0] < width / 2 else "Right")
-        assert towards_middle
-    bench.effect.label.hide()
+@pytest.mark.parametrize("xy", [(2, 2), (397, 2), (2, 397), (397, 397), (200, 200)])
+def test_the_text_stays_within_the_view(xy):
+    from SegmentEditorRep3DLib.hover_label import place
+
+    width, height = 180, 20
+    x, y = place(xy, (width, height), (400, 400, 1))
+    assert 0 <= x <= 400 - width and 0 <= y <= 400 - height
+    assert not (x <= xy[0] <= x + width and y <= xy[1] <= y + height), "it must not cover what is under the cursor"
+
+
+def test_a_longer_text_is_wider():
+    from SegmentEditorRep3DLib.hover_label import text_size
+    from vtk import vtkTextProperty
+
+    short, long = text_size(vtkTextProperty(), "Liver"), text_size(vtkTextProperty(), "Left adrenal gland 100%")
+    assert 0 < short[0] < long[0] and short[1] > 0

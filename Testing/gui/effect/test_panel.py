@@ -149,11 +149,11 @@ def test_the_shortcut_opens_the_effect(bench, slicer_host, session):
 
 
 def test_only_left_clicks_are_taken_from_the_view(bench):
-    """Panning, zooming and Alt-clicks stay the view's, and so do moves."""
+    """Panning and zooming stay the view's."""
     for button in ("Middle", "Right"):
         bench.host.click_slice("Red", bench.ras(LIVER), button=button)
     assert not bench.mask().any()
-    assert bench.host.errors == [] or not list(bench.host.errors)
+    assert bench.effect.statusText().startswith("Ready")
 
 
 def test_placing_markups_ends_the_effect(bench):
