@@ -49,9 +49,11 @@ def test_end_of_input(stub_worker):
 
 def test_shutdown_is_answered_at_once(stub_worker):
     worker = busy(stub_worker)
+    waiting = [worker.send("hello"), worker.send("tasks")]
     id = worker.send("shutdown")
-    replies = [worker.read(), worker.read()]
-    assert {"id": id, "result": {}} in replies
+    replies = {m["id"]: m for m in (worker.read() for _ in range(4))}
+    assert replies[id]["result"] == {}
+    assert all(replies[w]["error"]["code"] == "cancelled" for w in waiting)
     assert gone(worker)
 
 

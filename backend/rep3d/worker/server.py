@@ -71,16 +71,14 @@ class Server:
             while not self._ending:
                 self._state.wait(TICK_S)
                 self._ending |= self._signalled or not pid_alive(self._parent)
-            self._waiting.clear()
             if self._running is not None:
                 self._running.cancel()
             self._state.notify_all()
         worker.join(GRACE_S)
         remove_folder(self._folder)
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
-        os._exit(0)  # not sys.exit: the reader still waits for a line, a job may be deep inside native code
+        # Not sys.exit: the reader still waits for a line, a job may be deep inside native code. Nothing is flushed: both
+        # streams are line-buffered, and a thread that is stuck in a full pipe would hold their locks.
+        os._exit(0)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         self._signalled = True
@@ -134,6 +132,8 @@ class Server:
 
     def _enqueue(self, request: Request) -> None:
         with self._state:
+            if self._ending:
+                raise ProtocolError("the worker is ending", "Start a new one.")
             known = [job.id for job in self._waiting] + ([self._running.id] if self._running else [])
             if request.id in known:
                 raise ProtocolError(f"request {request.id!r} is not finished yet", "Give each request its own id.")
@@ -170,7 +170,7 @@ class Server:
                     else:
                         self._state.wait()
                 if self._ending:
-                    return
+                    break
                 job = self._running = self._waiting.popleft()
             reply = self._answer(job)
             with self._state:
@@ -181,6 +181,8 @@ class Server:
             if "error" in reply:
                 job.drop_outputs()
             self._send(reply)
+        for job in self._waiting:  # nobody adds to them any more
+            self._send(protocol.error(job.id, protocol.CANCELLED, "The worker ended before the request began."))
 
     def _answer(self, job: Job) -> dict[str, Any]:
         """Run the method; whatever happens becomes the end message of the request."""
