@@ -76,7 +76,7 @@ class Server:
             self._state.notify_all()
         worker.join(GRACE_S)
         remove_folder(self._folder)
-        # Not sys.exit: the reader still waits for a line, a job may be deep inside native code. Nothing is flushed: both
+        # Not sys.exit: the reader still waits for a line, a job may be deep in native code. Nothing is flushed: both
         # streams are line-buffered, and a thread that is stuck in a full pipe would hold their locks.
         os._exit(0)
 
