@@ -178,7 +178,9 @@ class Host(SliceHands):
     def click(self, widget: Any) -> None:
         """Click with the left button. Raises AssertionError where a person could not: disabled or hidden."""
         real = unwrap(widget)
-        assert real.isEnabled(), f"{real.objectName() or real} is disabled"
+        name = real.objectName() or real
+        assert real.isEnabled(), f"{name} is disabled"
+        assert real.isWindow() or real.isVisibleTo(real.window()), f"{name} is hidden (or its section is folded)"
         QtTest.QTest.mouseClick(real, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, self._handle(real))
         self.process_events()
 

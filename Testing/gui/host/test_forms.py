@@ -79,6 +79,12 @@ def test_clicking_a_disabled_button_is_refused(slicer_host, form):
         slicer_host.click(form.widget.ui.applyButton)
 
 
+def test_clicking_what_nobody_sees_is_refused(slicer_host, form):
+    form.widget.ui.inputsCollapsibleButton.collapsed = True
+    with pytest.raises(AssertionError, match="invertCheckBox is hidden"):
+        slicer_host.click(form.widget.ui.invertCheckBox)
+
+
 def test_errors_of_the_module_are_shown(slicer_host, form):
     import slicer
 
