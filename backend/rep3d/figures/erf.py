@@ -12,6 +12,7 @@ from rep3d.figures import style
 from rep3d.figures.masks import colour_bar, key
 from rep3d.figures.overlay import letters
 from rep3d.figures.planes import PLANES, grey, resize
+from rep3d.interpret.erf import distances_mm
 
 if TYPE_CHECKING:
     from rep3d.interpret import ReceptiveField
@@ -100,8 +101,7 @@ def _circles(ax, centre: tuple[float, float], field: ReceptiveField, scale: floa
 
 def _cumulative(made, field: ReceptiveField, box: tuple[float, float, float, float]) -> None:
     """Share of the gradient within a radius, beside that of a uniform field."""
-    axes = [(np.arange(n) - v) * s for n, v, s in zip(field.gradient.shape, field.voxel, field.spacing_mm)]
-    distance = np.sqrt(sum(a**2 for a in np.meshgrid(*axes, indexing="ij", sparse=True))).ravel()
+    distance = distances_mm(field.gradient.shape, field.voxel, field.spacing_mm).ravel()
     order = np.argsort(distance)
     share = np.cumsum(field.gradient.ravel()[order].astype(np.float64))
     pick = np.unique(np.linspace(0, len(order) - 1, 4000).astype(int))

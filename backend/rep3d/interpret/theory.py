@@ -76,12 +76,15 @@ class _Grow(nn.Module):
         return line[..., None, None]
 
 
-def theoretical_field(network: nn.Module, patch: Triple, voxel: Triple | None = None) -> TheoreticalField:
+def theoretical_field(
+    network: nn.Module, patch: Triple, voxel: Triple | None = None, *, module: str = ""
+) -> TheoreticalField:
     """The theoretical receptive field of the logits at ``voxel`` (default: the centre) of a patch.
 
     Args:
         network: convolutions, norms, activations that keep positive numbers positive, sums, concatenations, linear
             interpolation.
+        module: look at the output of this part of it instead (a dotted path of attributes).
 
     Raises:
         BadInput: the network holds something else that does not run on a line.
@@ -90,15 +93,18 @@ def theoretical_field(network: nn.Module, patch: Triple, voxel: Triple | None = 
     extents, box = [], []
     for axis in range(3):
         twin = _twin(network, axis)
-        low, high = _reach(twin, _first_channels(network), voxel[axis])
+        low, high = _reach(twin, _first_channels(network), voxel[axis], module)
         extents.append(high - low + 1)
         box.append((max(0, voxel[axis] + low), min(patch[axis], voxel[axis] + high + 1)))
     return TheoreticalField(tuple(extents), tuple(box), tuple(patch))
 
 
-def _reach(twin: nn.Module, channels: int, voxel: int) -> tuple[int, int]:
+def _reach(twin: nn.Module, channels: int, voxel: int, module: str) -> tuple[int, int]:
     """How far, in voxels before (negative) and behind, an output at this place relative to the strides depends."""
     at = LENGTH // 2 + voxel % 32
+    outputs: list[Tensor] = []
+    if module:
+        twin.get_submodule(module).register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
     with torch.enable_grad():
         x = torch.ones(1, channels, LENGTH, 1, 1, dtype=torch.float64, requires_grad=True)
         try:
@@ -106,7 +112,8 @@ def _reach(twin: nn.Module, channels: int, voxel: int) -> tuple[int, int]:
             y = twin.decoder(x, twin.encoder(x)) if isinstance(twin, EncoderDecoder) else twin(x)
         except RuntimeError as error:
             raise BadInput(f"no theoretical receptive field for {type(twin).__name__}: {error}") from error
-        (gradient,) = torch.autograd.grad(y[0, :, at, 0, 0].sum(), x)
+        y = outputs[0] if module else y
+        (gradient,) = torch.autograd.grad(y[0, :, at * y.shape[2] // LENGTH, 0, 0].sum(), x)
     reached = (gradient[0, :, :, 0, 0] > 0).any(0).nonzero()[:, 0]
     return int(reached[0]) - at, int(reached[-1]) - at
 
@@ -128,11 +135,10 @@ def _replace(module: nn.Module, axis: int) -> None:
         elif isinstance(child, nn.Conv3d | nn.ConvTranspose3d):
             kernel, dilation = child.kernel_size[axis], child.dilation[axis]
             padding = child.padding
-            size = {"same": dilation * (kernel - 1) // 2, "valid": 0}[padding] if isinstance(padding, str) else None
+            if isinstance(padding, str):
+                padding = ({"same": dilation * (kernel - 1) // 2, "valid": 0}[padding],) * 3
             spread = child.output_padding[axis] if isinstance(child, nn.ConvTranspose3d) else None
-            new = _Line(
-                child.out_channels, kernel, child.stride[axis], padding[axis] if size is None else size, dilation, spread
-            )
+            new = _Line(child.out_channels, kernel, child.stride[axis], padding[axis], dilation, spread)
         elif isinstance(child, NORMS):
             new = nn.Identity()
         elif isinstance(child, nn.Upsample):
