@@ -55,9 +55,9 @@ class SegmentEditorRep3D(ScriptedLoadableModule):
 
 
 def is_started() -> bool:
-    """Has the application finished its start, so that nobody will be told of it any more?"""
+    """May the application have finished its start, so that nobody will be told of it any more?"""
     window = slicer.util.mainWindow()
-    return window is not None and bool(window.isVisible())
+    return bool(window.isVisible()) if window is not None else bool(slicer.app.commandOptions().noMainWindow)
 
 
 def open_effect() -> None:

@@ -75,7 +75,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     # -- life
 
     def activate(self) -> None:
-        """The user chose the effect: ask the worker for its tasks, once."""
+        """The user chose the effect: ask the worker for its tasks."""
         get_catalog().listen(self._on_catalog)
         get_catalog().load()
         if self._session is not get_session():

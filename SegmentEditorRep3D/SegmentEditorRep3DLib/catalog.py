@@ -33,9 +33,9 @@ class CatalogStore:
         if listener in self._listeners:
             self._listeners.remove(listener)
 
-    def load(self, again: bool = False) -> None:
-        """Ask the worker, starting it when needed, unless that was done; ``again`` in any case."""
-        if self.loading or (self.catalog is not None and not again):
+    def load(self) -> None:
+        """Ask the worker, starting it when needed; again, because weights may have been added. Keeps what is known."""
+        if self.loading:
             return
         self.loading, self.error, self._answers = True, None, {}
         try:

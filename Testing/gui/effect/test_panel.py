@@ -123,6 +123,54 @@ def test_registering_again_makes_no_second_effect(bench, registered):
     assert bench.editor.effectByName("Rep3D").title == "Rep3D click"
 
 
+@pytest.mark.parametrize("visible", [True, False])
+def test_a_module_that_is_loaded_later_registers_by_itself(registered, monkeypatch, visible):
+    from types import SimpleNamespace
+
+    import SegmentEditorRep3D as module
+
+    done = []
+
+    class SegmentEditorRep3D(module.SegmentEditorRep3D):
+        def registerEditorEffect(self):
+            done.append(self)
+
+    monkeypatch.setattr(slicer.util, "mainWindow", lambda: SimpleNamespace(isVisible=lambda: visible))
+    parent = SimpleNamespace(path=module.__file__)
+    SegmentEditorRep3D(parent)
+    registered.process_events(20)
+    assert len(done) == int(visible), "at start-up the signal comes later"
+    assert parent.hidden and parent.dependencies == ["Segmentations", "Rep3DSegmentation"]
+
+
+def test_the_catalog_is_asked_again_and_keeps_what_it_knows(registered, monkeypatch):
+    import SegmentEditorRep3DLib.catalog as catalog_module
+    from Rep3DSegmentationLib.errors import WorkerError
+
+    asked = {}
+
+    class Client:
+        def request(self, method, params, on_result, on_error):
+            asked[method] = (on_result, on_error)
+
+    monkeypatch.setattr(catalog_module, "get_client", Client)
+    store, changes = catalog_module.CatalogStore(), []
+    store.listen(lambda: changes.append(store.loading))
+    store.load()
+    store.load()
+    assert set(asked) == {"hello", "tasks", "models"} and store.loading
+    asked["hello"][0]({"devices": []})
+    asked["tasks"][0]({"tasks": [{"key": "a"}]})
+    assert store.catalog is None
+    asked["models"][0]({"weights": []})
+    assert store.catalog.task("a") == {"key": "a"} and not store.loading
+    store.load()
+    asked["tasks"][1](WorkerError("worker_died", "gone"))
+    assert store.error.message == "gone" and store.catalog.task("a") and not store.loading
+    asked["hello"][0]({"devices": []})
+    assert changes == [True, False, True, False], "an answer after the error changes nothing"
+
+
 def test_the_icon_and_the_help_are_there(bench):
     import qt  # there once the host runs
 

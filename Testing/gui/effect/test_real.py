@@ -98,9 +98,9 @@ def test_local_mode_and_the_death_of_the_worker(slicer_host, real_session, new_e
     array = rng.normal(100, 20, (24, 26, 22)).astype(np.int16)
     bench = make(slicer_host, new_editor, array, np.diag([-1.0, 1.0, 1.2, 1.0]))
     bench.editor.activeEffect().setParameter("Mode", "local")
-    before = bench.effect.statusText()
-    bench.effect.clickAt(bench.ras((12, 13, 11)), "add")
-    assert bench.effect.statusText() != before and not bench.effect.controller.preparation.busy
+    text = bench.effect.clickAt(bench.ras((12, 13, 11)), "add")
+    assert any(words in text for words in ("Background", "less than the threshold", "voxels")), text
+    assert not bench.effect.controller.preparation.busy
     bench.editor.activeEffect().setParameter("Mode", "volume")
     bench.effect.clickAt(bench.ras((12, 13, 11)), "add", wait=False)
     slicer_host.wait_until(lambda: bench.effect.controller.preparation.running, MINUTES)
@@ -108,4 +108,4 @@ def test_local_mode_and_the_death_of_the_worker(slicer_host, real_session, new_e
     process.kill()
     slicer_host.wait_until(lambda: not bench.effect.controller.preparation.running, MINUTES)
     assert "unexpectedly" in bench.effect.statusText()
-    assert bench.effect.prepare(wait=True), "a new worker starts by itself"
+    assert bench.effect.controller.state == "none" and not bench.effect.panel.fill_button.enabled

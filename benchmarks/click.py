@@ -1,0 +1,125 @@
+"""How long a click takes in the Segment Editor once an abdominal volume is prepared: mouse event to changed segment.
+
+The effect runs in the test host in front of answers that are known (the generated abdomen of picking.py). All is timed
+that a person waits for: the event, the pick, the step of undo, masking off and on, Slicer's own commit, the panel.
+Prints a table and writes results/click.json. The bound to keep is 0.2 s on two cores.
+
+    python benchmarks/click.py [--size 512,512,300] [--repeats 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import machine
+from picking import ROOT, abdomen, write_probabilities
+
+BOUND_S = 0.2
+sys.path[:0] = [str(ROOT), str(ROOT / "SegmentEditorRep3D")]
+
+
+def make_bench(host: Any, size: tuple[int, int, int], folder: Path) -> Any:
+    """The test's bench with the abdomen, prepared."""
+    import Rep3DSegmentationLib.click.session as session_module
+    import SegmentEditorRep3DLib.catalog as catalog_module
+    import slicer
+    from rep3d.probability_map import ProbabilityMap
+    from rep3d.tasks import load_task
+    from Rep3DSegmentationLib.click.picking import PreparedVolume
+
+    from Testing.gui.effect import known, world
+
+    session_module._session = session = known.make_known_session()
+    catalog_module._store = known.make_known_catalog()
+    editor = slicer.qMRMLSegmentEditorWidget()
+    editor.setMaximumNumberOfUndoStates(10)
+    editor.setMRMLScene(slicer.mrmlScene)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    editor.setMRMLSegmentEditorNode(node)
+    editor.setupViewObservations()
+    labels, spacing = abdomen(size)
+    bench = world.make_bench(host, editor, node, labels, np.diag([*spacing, 1.0]))
+    write_probabilities(folder / "p.bin", labels)
+    np.save(folder / "labels.npy", np.asfortranarray(labels))
+    info = [label.to_dict() for label in load_task("phantom-abdomen").labels]
+    answer = PreparedVolume(ProbabilityMap(folder / "p.bin"), info, np.diag(spacing), folder / "labels.npy")
+    session.answers[bench.volume.GetID()] = answer
+    assert bench.effect.prepare(wait=True), bench.effect.statusText()
+    bench.answer = answer
+    return bench
+
+
+def timed(action: Any) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def time_structure(bench: Any, value: int, repeats: int) -> dict[str, Any] | None:
+    """Best times of a structure's first click, a new threshold, undo, and a click with masking on; None if absent."""
+    import slicer
+
+    inside = np.argwhere(bench.labels == value)
+    if not len(inside):
+        return None
+    middle = np.linalg.norm(inside - inside.mean(0), axis=1).argsort()
+    ras = bench.ras(next(voxel for voxel in inside[middle] if bench.answer.hit(tuple(voxel)).probability > 0.9))
+    bench.host.hover_slice("Red", ras)
+    times = []
+    for _ in range(repeats):
+        bench.answer._read.clear()  # as if the structure had not been clicked before
+        click = timed(lambda: bench.host.click_slice("Red", ras))
+        bench.editor.activeEffect().setParameter("Threshold", 0.4)
+        threshold = timed(bench.effect.controller.reapply)
+        bench.editor.activeEffect().setParameter("Threshold", 0.5)
+        undo = timed(bench.editor.undo)
+        bench.node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedOutsideAllSegments)
+        masked = timed(lambda: bench.host.click_slice("Red", ras))
+        bench.node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere)
+        bench.editor.undo()
+        times.append((click, threshold, undo, masked))
+    best = np.min(times, axis=0)
+    names = ("click_s", "threshold_s", "undo_s", "masked_click_s")
+    return {"structure": bench.answer.label_info[value]["name"], "voxels": len(inside), **dict(zip(names, best))}
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--size", default="512,512,300")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/click.json")
+    options = parser.parse_args()
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    from slicerhost import Host
+
+    host = Host.start()
+    host.load_module(ROOT / "SegmentEditorRep3D" / "SegmentEditorRep3D.py")
+    host.process_events(50)
+    record = {"machine": machine(), "size": [int(n) for n in options.size.split(",")]}
+    with tempfile.TemporaryDirectory() as folder:
+        bench = make_bench(host, tuple(record["size"]), Path(folder))
+        rows = [time_structure(bench, value, options.repeats) for value in bench.answer.label_info]
+        record["structures"] = [row for row in rows if row is not None]
+        fill = timed(bench.effect.fillAll)
+    for row in record["structures"]:
+        print(
+            f"{row['structure']:28s} {row['voxels']:9d} voxels  click {row['click_s']:.3f} s  "
+            f"threshold {row['threshold_s']:.3f} s  masked {row['masked_click_s']:.3f} s  undo {row['undo_s']:.3f} s"
+        )
+    record |= {"fill_all_s": fill, "slowest_click_s": max(row["click_s"] for row in record["structures"])}
+    options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"slowest click {record['slowest_click_s']:.3f} s (bound {BOUND_S} s), all structures filled in {fill:.2f} s")
+    host.shut_down()
+
+
+if __name__ == "__main__":
+    main()
