@@ -102,8 +102,14 @@ class Host(SliceHands):
     # Modules
 
     def load_module(self, path: str | Path) -> LoadedModule:
-        """Load a scripted module from its file and make its panel. Raises what the module raises."""
-        module = self._real_app._modules._load_scripted(Path(path).resolve())
+        """Load a scripted module from its file and make its panel; one of its name that is loaded is unloaded first.
+
+        Raises what the module raises.
+        """
+        path = Path(path).resolve()
+        if path.stem in self._real_app._modules.known:
+            self.unload_module(path.stem)
+        module = self._real_app._modules._load_scripted(path)
         self._real_app.startupCompleted.emit()
         try:
             return self.loaded(module.objectName())

@@ -133,6 +133,15 @@ def test_unloading_cleans_up(slicer_host, modules_folder):
     assert not loaded.widget.applyButton, "the panel is deleted"
 
 
+def test_loading_again_takes_the_place_of_the_first(slicer_host, threshold, modules_folder):
+    slicer_host.select_module("CodeThreshold")
+    again = slicer_host.load_module(modules_folder / "CodeThreshold" / "CodeThreshold.py")
+    assert threshold.widget.cleanups == 1
+    assert slicer_host.loaded("CodeThreshold").widget is again.widget
+    slicer_host.select_module("CodeThreshold")
+    assert again.panel.isEntered, "the new panel is the one on the screen"
+
+
 def test_what_a_module_raises_is_not_hidden(slicer_host, tmp_path):
     path = tmp_path / "BrokenModule.py"
     path.write_text("import qt\nqt.QNoSuchThing\n", encoding="utf-8")
