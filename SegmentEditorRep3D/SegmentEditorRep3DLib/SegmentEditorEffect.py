@@ -232,7 +232,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def _on_scene_close(self, _scene: Any, _event: Any) -> None:
         """Nothing that waits or is shown outlives the scene."""
         self.label.hide()
-        self.controller.source_changed()
+        self.controller.start_anew()
 
     def _leave_scene(self) -> None:
         if self._scene_observer is not None:

@@ -36,6 +36,7 @@ class ClickController:
         self.status = NOT_CHOSEN
         self._changed = changed
         self._last: LastClick | None = None
+        self._volume_id = ""  # of the source volume when it was looked at last
         self._patch: tuple[tuple, ClickOptions, PreparedVolume] | None = None  # volume, options, answer of a patch
         self._ready = False  # whether the last look found the volume prepared
         self.preparation = Preparation(self._on_preparation)
@@ -140,7 +141,14 @@ class ClickController:
         self.tick()
 
     def source_changed(self) -> None:
-        """Another source volume or segmentation: nothing that waits may reach it."""
+        """The editor says so, now and then also when the source volume is still the same; then nothing happens."""
+        volume = self.editor.volume
+        if (volume.GetID() if volume is not None else "") != self._volume_id:
+            self._volume_id = volume.GetID() if volume is not None else ""
+            self.start_anew()
+
+    def start_anew(self) -> None:
+        """Another source volume, or none: nothing that waits may reach it."""
         self.preparation.cancel()
         self._last = self._patch = None
         self.status = NOT_CHOSEN
@@ -180,6 +188,7 @@ class ClickController:
         """Raise InputError for what is missing before the worker can be asked."""
         if self.editor.volume is None:
             raise InputError(_("No source volume is chosen."), _("Choose one at the top of the Segment Editor."))
+        self._volume_id = self.editor.volume.GetID()
         if not self.settings.Task:
             raise InputError(_("No task is chosen."), _("Choose the task whose structures you want to click."))
 
@@ -194,7 +203,7 @@ class ClickController:
             return
         if not self._confirm():
             return
-        answer = self.preparation.answer(volume, now.options) if now.Mode == settings.VOLUME else None
+        answer = self.preparation.answer(volume, now.options)
         if answer is not None:
             self._take(answer, point)
             return
@@ -229,14 +238,10 @@ class ClickController:
             self._take(answer, waiting.point)
 
     def _answer(self, now: settings.Settings) -> PreparedVolume | None:
-        """What hover and the waiting click look at: the whole volume, or in local mode the last patch."""
-        volume = self.editor.volume
-        if volume is None:
-            return None
-        if now.Mode != settings.LOCAL:
-            return self.preparation.answer(volume, now.options)
-        if self._patch is None:
-            return None
+        """What hover and the waiting click look at: the whole volume if it is known, in local mode the last patch."""
+        answer = self.preparation.answer(self.editor.volume, now.options)
+        if answer is not None or now.Mode != settings.LOCAL or self._patch is None:
+            return answer
         context, options, patch = self._patch
         return patch if context == self.editor.context()[:2] and options == now.options and patch.exists() else None
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import slicer
 from Rep3DSegmentationLib.click.entries import signature_of
+from Rep3DSegmentationLib.replacing import tag
 from vtk.util.numpy_support import vtk_to_numpy
 
 BINARY_LABELMAP = "Binary labelmap"
@@ -101,7 +102,8 @@ class Editor:
             segment = segmentation.GetNthSegment(index)
             data = segment.GetRepresentation(source)
             voxels = (0, 0) if data is None else (data.GetMTime(), data.GetAddressAsString(""))
-            look = (segment.GetName(), segment.GetColor(), segment.GetTerminology(), segment.GetLabelValue())
+            codes = tag(segment, slicer.vtkSegment.GetTerminologyEntryTagName())
+            look = (segment.GetName(), segment.GetColor(), codes, segment.GetLabelValue())
             state.append((segmentation.GetNthSegmentID(index), voxels, look))
         return node.GetID(), self.segment_id, tuple(state)
 

@@ -127,6 +127,21 @@ def test_a_hidden_segment_is_asked_about_and_the_click_is_not_made_blindly(bench
     assert bench.mask().any()
 
 
+def test_a_structure_beyond_the_segmentations_geometry_is_not_forced_into_it(bench):
+    """There Slicer's masks do not reach, so nothing may be written."""
+    image, converter = slicer.vtkOrientedImageData(), slicer.vtkSegmentationConverter
+    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(bench.affine))
+    image.SetExtent(0, 11, 5, 9, 0, 7)  # half of the volume: the spleen, not the livers
+    bench.segmentation.GetSegmentation().SetConversionParameter(
+        converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(image)
+    )
+    bench.host.click_slice("Red", bench.ras(LIVER))
+    assert "outside of the segmentation's geometry" in bench.effect.statusText()
+    assert not bench.mask().any() and bench.segment().GetName() == "Segment_1"
+    bench.host.click_slice("Red", bench.ras(SPLEEN))
+    np.testing.assert_array_equal(bench.mask(), component(bench.labels, SPLEEN))
+
+
 def test_fill_all_makes_one_named_segment_for_each_structure_in_one_step(bench):
     before = bench.segmentation.GetSegmentation().GetNumberOfSegments()
     bench.host.click(bench.effect.panel.fill_button)

@@ -204,6 +204,23 @@ def test_local_mode_asks_for_one_patch_around_each_click(early, session, tmp_pat
     assert len(session.asked) == 2 and "Background" in bench.effect.statusText()
 
 
+def test_in_local_mode_a_prepared_volume_is_used(bench, session):
+    session.asked.clear()
+    bench.editor.activeEffect().setParameter("Mode", "local")
+    bench.host.click_slice("Red", bench.ras(LIVER))
+    np.testing.assert_array_equal(bench.mask(), component(bench.labels, LIVER))
+    assert session.asked == []
+
+
+def test_an_editor_that_repeats_itself_does_not_stop_the_preparation(early, session):
+    bench = early
+    bench.host.click_slice("Red", bench.ras(LIVER))
+    bench.effect.sourceVolumeNodeChanged()
+    bench.editor.updateWidgetFromMRML()
+    finish(bench, session)
+    np.testing.assert_array_equal(bench.mask(), component(bench.labels, LIVER))
+
+
 def test_in_local_mode_only_the_newest_click_is_applied(early, session):
     bench = early
     bench.editor.activeEffect().setParameter("Mode", "local")
