@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,11 @@ class qSlicerApplication(QtWidgets.QApplication):
     documentationBaseUrl = computed(str, lambda self: _DOCUMENTATION)
     majorVersion = computed(int, lambda self: 5)
     minorVersion = computed(int, lambda self: 12)
+    revision = computed(str, lambda self: "0")
+    repositoryRevision = computed(str, lambda self: "0")
+    platform = computed(str, lambda self: f"{platform.system()}-{platform.machine()}".lower())
+    os = computed(str, lambda self: platform.system().lower())
+    arch = computed(str, lambda self: platform.machine())
     mainApplicationName = computed(str, lambda self: "Slicer")
 
     def moduleDocumentationUrl(self, name: str) -> str:

@@ -204,6 +204,7 @@ def test_the_application(slicer_host):
 
     assert slicer.app.applicationName == "Slicer"
     assert (slicer.app.majorVersion, slicer.app.minorVersion) == (5, 12)
+    assert slicer.app.arch.lower() in slicer.app.platform
     assert slicer.app.mrmlScene() is slicer.mrmlScene
     assert slicer.app.testingEnabled() is False
     assert "PATH" in slicer.util.startupEnvironment()
