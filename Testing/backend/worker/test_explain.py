@@ -8,6 +8,7 @@ import torch
 from rep3d.data.preprocess import normalise, to_network_grid
 from rep3d.data.volume import Volume
 from rep3d.interpret import energy, masks_from_weights
+from rep3d.interpret.kernels import kernels_from_weights
 from rep3d.weights import find_weights, load_weights
 
 TASK = "msd-hippocampus"
@@ -29,7 +30,22 @@ def test_masks(worker, weights):
         assert row["energy"]["radius90"] == energy(array).radius90
         assert row["exponent"] == pytest.approx(block.exponent) and len(row["profile"]["mean"]) > 3
     assert worker.files() == set()
+    assert result["priors"] == result["kernels"] == {}
     assert worker.call("masks", task=TASK, arrays=False)["arrays"] == {}
+    assert worker.files() == set()
+
+
+def test_priors_and_kernels(worker, weights):
+    result = worker.call("masks", task=TASK, arrays=False, kernels=True)
+    for row, block in zip(result["blocks"], kernels_from_weights(weights).blocks, strict=True):
+        kernel = worker.take(result["kernels"][block.name])
+        np.testing.assert_array_equal(kernel, block.effective_CKKK)
+        np.testing.assert_array_equal(worker.take(result["priors"][block.name]), block.mask.prior_KKK)
+        assert row["kernel_channels"] == len(kernel) and row["kernel_energy"]["radius50"] == energy(kernel).radius50
+        assert row["alive"] == list(block.alive) and row["pitch_mm"] == list(block.pitch_mm)
+        assert row["prior_profile"]["mean"][0] == pytest.approx(1.0)  # the centre tap is at distance 0
+        rms = np.sqrt((kernel.astype(float) ** 2).mean(0))
+        assert row["kernel_profile"]["mean"][0] == pytest.approx(rms[10, 10, 10], rel=1e-5)
     assert worker.files() == set()
 
 

@@ -12,33 +12,59 @@ from rep3d.data.volume import Volume
 from rep3d.errors import BadInput
 from rep3d.inference.devices import memory_errors, resolve_device
 from rep3d.interpret import energy, masks_from_weights, patch_around, radial_profile, receptive_field
+from rep3d.interpret.kernels import kernels_from_weights, volume_of
 from rep3d.worker import volumes
 from rep3d.worker.job import Job
 from rep3d.worker.warm import WarmModels
 
 
 def masks(job: Job, models: WarmModels) -> dict[str, Any]:
-    """The learned masks over the large kernels, block by block, with their energy and radial profile."""
+    """The learned masks over the large kernels, block by block, with their energy and radial profile.
+
+    With ``kernels`` also the prior P that each mask began from and the effective kernel W . M.
+    """
     weights = models.weights(job.params["task"], job.params["weights"])
-    blocks, arrays = [], {}
+    blocks, arrays = [], {"arrays": {}, "priors": {}, "kernels": {}}
     found = masks_from_weights(weights)
+    kernels = {block.name: block for block in kernels_from_weights(weights).blocks} if found else {}
     for i, block in enumerate(found):
         job.check()
         job.progress(i / len(found), f"mask of {block.name}")
-        about, profile = energy(block.mask_CKKK), radial_profile(block.mean_KKK)
+        kernel = kernels[block.name]
         blocks.append(
             {
                 "name": block.name,
                 "channels": block.mask_CKKK.shape[0],
                 "kernel": list(block.mask_CKKK.shape[1:]),
                 "exponent": block.exponent if block.exponent_known else None,
-                "energy": {**vars(about), "within": list(about.within)},
-                "profile": {key: value.tolist() for key, value in vars(profile).items()},
+                "energy": _energy(block.mask_CKKK),
+                "profile": _profile(block.mean_KKK),
+                "prior_profile": _profile(block.prior_KKK),
+                "kernel_channels": kernel.effective_CKKK.shape[0],
+                "kernel_energy": _energy(kernel.effective_CKKK),
+                "kernel_profile": _profile(volume_of(kernel.effective_CKKK)),
+                "alive": [int(n) for n in kernel.alive],
+                "pitch_mm": list(kernel.pitch_mm),
             }
         )
         if job.params["arrays"]:
-            arrays[block.name] = job.write_array("mask", block.mask_CKKK)
-    return {"blocks": blocks, "arrays": arrays, "weights": {"id": weights.meta.id, "task": weights.meta.task.key}}
+            arrays["arrays"][block.name] = job.write_array("mask", block.mask_CKKK)
+        if job.params["kernels"]:
+            arrays["priors"][block.name] = job.write_array("prior", block.prior_KKK)
+            arrays["kernels"][block.name] = job.write_array("kernel", kernel.effective_CKKK)
+    return {"blocks": blocks, **arrays, "weights": {"id": weights.meta.id, "task": weights.meta.task.key}}
+
+
+def _energy(values: np.ndarray) -> dict[str, Any] | None:
+    """Where the energy lies; None for a kernel that is zero everywhere."""
+    if not np.any(values):
+        return None
+    about = energy(values)
+    return {**vars(about), "within": list(about.within)}
+
+
+def _profile(values_KKK: np.ndarray) -> dict[str, list[float]]:
+    return {key: value.tolist() for key, value in vars(radial_profile(values_KKK)).items()}
 
 
 def erf(job: Job, models: WarmModels) -> dict[str, Any]:

@@ -124,7 +124,7 @@ METHODS: dict[str, dict[str, Field]] = {
         **_RUN,
         **_STRUCTURES,
     },
-    "masks": {**_TASK, "arrays": Field(flag, True)},
+    "masks": {**_TASK, "arrays": Field(flag, True), "kernels": Field(flag, False)},
     "erf": {
         "volume": Field(VOLUME),
         **_TASK,
