@@ -113,7 +113,7 @@ def _cumulative(made: Any, summaries: Sequence[Summary], names: list[str], box: 
             ax.fill_between(radius, low, high, color=colour, alpha=0.18, linewidth=0)
     ax.set_ylim(0, 101)
     ax.set_xlim(0, max(s.cumulative.shape[1] * s.shell_mm for s in summaries))
-    if len(summaries) > 1:
+    if 1 < len(summaries) <= 4:  # more lines than that are told apart by the colours of the titles
         key(ax, loc="lower right", framealpha=0.85)
 
 

@@ -75,7 +75,7 @@ def explain_file(
 
 
 def inside_share(made: Explanation) -> float:
-    """Share of |gradient| that lies inside the scan; the rest is on the padding around a scan smaller than the patch."""
+    """Share of the gradient that lies inside the scan; the rest is on the padding around one smaller than the patch."""
     inside = np.zeros(made.field.gradient.shape, bool)
     inside[tuple(slice(max(0, -c), n - c) for c, n in zip(made.corner, made.grid.shape))] = True
     return float(made.field.gradient[inside].sum(dtype=np.float64) / made.field.gradient.sum(dtype=np.float64))
