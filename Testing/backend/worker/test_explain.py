@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from rep3d.data.preprocess import normalise, to_network_grid
 from rep3d.data.volume import Volume
 from rep3d.interpret import energy, masks_from_weights
+from rep3d.interpret.kernel_table import kernel_row
 from rep3d.interpret.kernels import kernels_from_weights
 from rep3d.weights import find_weights, load_weights
 
@@ -41,8 +44,7 @@ def test_priors_and_kernels(worker, weights):
         kernel = worker.take(result["kernels"][block.name])
         np.testing.assert_array_equal(kernel, block.effective_CKKK)
         np.testing.assert_array_equal(worker.take(result["priors"][block.name]), block.mask.prior_KKK)
-        assert row["kernel_channels"] == len(kernel) and row["kernel_energy"]["radius50"] == energy(kernel).radius50
-        assert row["alive"] == list(block.alive) and row["pitch_mm"] == list(block.pitch_mm)
+        assert row["kernel_channels"] == len(kernel) and row["numbers"] == json.loads(json.dumps(kernel_row(block)))
         assert row["prior_profile"]["mean"][0] == pytest.approx(1.0)  # the centre tap is at distance 0
         rms = np.sqrt((kernel.astype(float) ** 2).mean(0))
         assert row["kernel_profile"]["mean"][0] == pytest.approx(rms[10, 10, 10], rel=1e-5)

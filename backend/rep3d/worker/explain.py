@@ -12,7 +12,8 @@ from rep3d.data.volume import Volume
 from rep3d.errors import BadInput
 from rep3d.inference.devices import memory_errors, resolve_device
 from rep3d.interpret import energy, masks_from_weights, patch_around, radial_profile, receptive_field
-from rep3d.interpret.kernels import kernels_from_weights, volume_of
+from rep3d.interpret.kernel_table import kernel_row
+from rep3d.interpret.kernels import KernelBlock, kernels_from_weights, volume_of
 from rep3d.worker import volumes
 from rep3d.worker.job import Job
 from rep3d.worker.warm import WarmModels
@@ -30,21 +31,19 @@ def masks(job: Job, models: WarmModels) -> dict[str, Any]:
     for i, block in enumerate(found):
         job.check()
         job.progress(i / len(found), f"mask of {block.name}")
-        kernel = kernels[block.name]
+        kernel, about = kernels[block.name], energy(block.mask_CKKK)
         blocks.append(
             {
                 "name": block.name,
                 "channels": block.mask_CKKK.shape[0],
                 "kernel": list(block.mask_CKKK.shape[1:]),
                 "exponent": block.exponent if block.exponent_known else None,
-                "energy": _energy(block.mask_CKKK),
+                "energy": {**vars(about), "within": list(about.within)},
                 "profile": _profile(block.mean_KKK),
                 "prior_profile": _profile(block.prior_KKK),
                 "kernel_channels": kernel.effective_CKKK.shape[0],
-                "kernel_energy": _energy(kernel.effective_CKKK),
                 "kernel_profile": _profile(volume_of(kernel.effective_CKKK)),
-                "alive": [int(n) for n in kernel.alive],
-                "pitch_mm": list(kernel.pitch_mm),
+                "numbers": _numbers(kernel),
             }
         )
         if job.params["arrays"]:
@@ -55,12 +54,9 @@ def masks(job: Job, models: WarmModels) -> dict[str, Any]:
     return {"blocks": blocks, **arrays, "weights": {"id": weights.meta.id, "task": weights.meta.task.key}}
 
 
-def _energy(values: np.ndarray) -> dict[str, Any] | None:
-    """Where the energy lies; None for a kernel that is zero everywhere."""
-    if not np.any(values):
-        return None
-    about = energy(values)
-    return {**vars(about), "within": list(about.within)}
+def _numbers(block: KernelBlock) -> dict[str, Any] | None:
+    """The row of ``rep3d masks``; None for a kernel that is zero everywhere."""
+    return kernel_row(block) if np.any(block.effective_CKKK) else None
 
 
 def _profile(values_KKK: np.ndarray) -> dict[str, list[float]]:
