@@ -171,6 +171,14 @@ def test_the_catalog_is_asked_again_and_keeps_what_it_knows(registered, monkeypa
     assert changes == [True, False, True, False], "an answer after the error changes nothing"
 
 
+def test_the_modules_own_self_test_passes(slicer_host, registered, session):
+    import SegmentEditorRep3D as module
+
+    test = module.SegmentEditorRep3DTest()
+    test.runTest()
+    slicer_host.process_events()
+
+
 def test_the_icon_and_the_help_are_there(bench):
     import qt  # there once the host runs
 

@@ -48,6 +48,42 @@ def scan() -> tuple[np.ndarray, np.ndarray]:
     return sitk.GetArrayFromImage(image).transpose(2, 1, 0), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
+@pytest.fixture
+def constant_weights(tmp_path) -> tuple[Path, float]:
+    """A network whose answer is known: everywhere its first structure, with the same probability; file and that."""
+    from dataclasses import replace
+
+    import torch
+    from rep3d.networks import create_network
+    from rep3d.tasks import Intensity, load_task
+    from rep3d.weights import WeightsMeta, save_weights
+
+    base = load_task("openkbp")
+    task = replace(
+        base, labels=base.labels[:2], spacing_mm=(1.0,) * 3, patch=(32,) * 3, intensity=Intensity((0, 100), None)
+    )
+    net = create_network("rep3d-tiny", in_channels=1, out_channels=3, deployed=True)
+    logits = torch.tensor([0.0, 1.5, -1.0])
+    tensors = {name: torch.zeros_like(value) for name, value in net.state_dict().items()}
+    tensors["decoder.out.conv.conv.bias"] = logits
+    meta = WeightsMeta(
+        id="constant",
+        task=task,
+        network=net.spec,
+        patch=task.patch,
+        spacing_mm=task.spacing_mm,
+        intensity=task.intensity,
+        training={},
+        data_sha256="",
+        created="2026-01-01T00:00:00+00:00",
+        rep3d_version="0.1.0",
+        licence="CC0-1.0",
+    )
+    path = tmp_path / "constant ä.safetensors"
+    save_weights(path, tensors, meta)
+    return path, float(torch.softmax(logits, 0)[1])
+
+
 def make(host, new_editor, array, affine, transform=None) -> Bench:
     editor, node = new_editor()
     volume = add_volume(array, affine, transform)
@@ -90,6 +126,26 @@ def test_a_click_in_a_real_scan(slicer_host, real_session, new_editor, scan):
     assert bench.effect.label.text.startswith("Anterior hippocampus")
     bench.effect.fillAll()
     assert bench.segmentation.GetSegmentation().GetNumberOfSegments() == 2
+
+
+def test_an_answer_that_is_known_beforehand_from_end_to_end(slicer_host, real_session, new_editor, constant_weights):
+    """An oblique, left-handed volume of odd size: every voxel to its corners, with the network's own probability."""
+    path, probability = constant_weights
+    affine = np.array([[-0.8, 0.5, 0.1, 20], [0.6, 0.9, 0.0, -30], [0.0, 0.1, -2.1, 11], [0, 0, 0, 1.0]])
+    affine[:3, :3] = np.linalg.qr(affine[:3, :3])[0] * (1.1, 0.9, 2.2) * (1, -1, 1)
+    array = np.random.default_rng(0).integers(0, 100, (23, 31, 12)).astype(np.int16)
+    moved = add_transform([[0.8, 0, -0.6, 12], [0, 1, 0, -7], [0.6, 0, 0.8, 30], [0, 0, 0, 1]])
+    bench = make(slicer_host, new_editor, array, affine, moved)
+    bench.editor.activeEffect().setParameter("Task", "openkbp")
+    bench.editor.activeEffect().setParameter("Weights", str(path))
+    corner = (0, 30, 0)
+    text = bench.effect.clickAt(bench.ras(corner))
+    assert bench.mask().all(), text
+    for voxel in (corner, (22, 0, 11), (11, 15, 6)):
+        assert bench.effect.hoverAt(bench.ras(voxel))[1] == pytest.approx(probability, abs=1 / 255)
+    bench.editor.activeEffect().setParameter("Threshold", round(probability, 2) + 0.02)
+    assert bench.effect.hoverAt(bench.ras(corner)) is None
+    assert "less than the threshold" in bench.effect.clickAt(bench.ras(corner))
 
 
 def test_local_mode_and_the_death_of_the_worker(slicer_host, real_session, new_editor):

@@ -42,6 +42,17 @@ def test_the_first_click_prepares_and_is_applied_when_ready(early, session):
     assert not bench.mask().any()
 
 
+@pytest.mark.parametrize("answer", ["Cancel", "No"])
+def test_a_segment_that_was_hidden_meanwhile_is_asked_about(early, session, answer):
+    bench = early
+    bench.host.click_slice("Red", bench.ras(LIVER))
+    bench.segmentation.GetDisplayNode().SetSegmentVisibility(bench.editor.currentSegmentID(), False)
+    bench.host.dialogs.answer(answer)
+    finish(bench, session)
+    assert not bench.mask().any(), "the click was made when the segment was in view"
+    assert "Nothing was changed" in bench.effect.statusText()
+
+
 def test_the_last_of_several_early_clicks_counts_and_the_volume_is_prepared_once(early, session):
     bench = early
     bench.host.click_slice("Red", bench.ras(LIVER))
