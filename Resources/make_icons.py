@@ -2,11 +2,13 @@
 
     python Resources/make_icons.py
 
-Needs numpy and matplotlib; writes PNG files of 128 x 128 pixels, the same each time.
+Needs numpy and matplotlib; writes PNG files of 128 x 128 pixels, the same each time. Copies the guide's pictures that the
+Extensions Manager shows, so that these are the current panel too.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import matplotlib
@@ -22,6 +24,8 @@ ICONS = (
     ROOT / "Rep3DSegmentation" / "Resources" / "Icons" / "Rep3DSegmentation.png",
 )
 CLICK_ICON = ROOT / "SegmentEditorRep3D" / "Resources" / "Icons" / "SegmentEditorRep3D.png"
+GUIDE = ROOT / "docs" / "pictures" / "slicer"
+SCREENSHOTS = {"panel.png": GUIDE / "done.png", "view-3d.png": GUIDE / "view-3d.png"}
 PIXELS = 128
 TAPS = 5  # along each edge of the drawn cube
 GAP = 0.09  # between taps, as part of one
@@ -83,3 +87,6 @@ if __name__ == "__main__":
     for icon in (*ICONS, CLICK_ICON):
         draw(icon, cursor=icon == CLICK_ICON)
         print(icon.relative_to(ROOT))
+    for name, picture in SCREENSHOTS.items():
+        shutil.copyfile(picture, ROOT / "Resources" / "Screenshots" / name)
+        print(f"Resources/Screenshots/{name}")

@@ -107,7 +107,7 @@ def test_screenshots_are_those_of_the_guide():
     """The panel's tests write the guide's pictures; the Extension Manager has to show the same ones."""
     guide = {digest(path) for path in (ROOT / "docs" / "pictures" / "slicer").glob("*.png")}
     for path in (ROOT / "Resources" / "Screenshots").glob("*.png"):
-        assert digest(path) in guide, path.name
+        assert digest(path) in guide, f"{path.name} is not current: run python Resources/make_icons.py"
 
 
 def digest(path: Path) -> str:
