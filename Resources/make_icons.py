@@ -2,8 +2,8 @@
 
     python Resources/make_icons.py
 
-Needs numpy and matplotlib; writes PNG files of 128 x 128 pixels, the same each time. Copies the guide's pictures that the
-Extensions Manager shows, so that these are the current panel too.
+Needs numpy and matplotlib; writes PNG files of 128 x 128 pixels, the same each time. Copies the guide's pictures that
+the Extensions Manager shows, so that these are the current panel too.
 """
 
 from __future__ import annotations
