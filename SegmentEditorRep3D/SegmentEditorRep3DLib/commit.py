@@ -16,7 +16,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from .editor import Editor
 from .interaction import REMOVE, TAKE, ClickPoint
 from .naming import has_default_name, segment_of, take_identity
-from .status import WARNING, Status
+from .status import INFO, WARNING, Status
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def commit(editor: Editor, pick: Pick, point: ClickPoint, task: str, name_segmen
     segment = editor.segment(segment_id)
     if changed and point.action == TAKE and name_segment and has_default_name(segment):
         take_identity(segment, pick.hit.label, task)
-    return Committed(changed, _describe(pick, point, changed, image, warnings))
+    return Committed(changed, _describe(pick, point, changed, image, segment.GetName(), warnings))
 
 
 def fill_all(editor: Editor, picks: Sequence[Pick], task: str) -> Status:
@@ -87,15 +87,19 @@ def volume_ml(image: slicer.vtkOrientedImageData, voxels: int) -> float:
     return float(np.prod(image.GetSpacing())) * voxels / 1000
 
 
-def _describe(pick: Pick, point: ClickPoint, changed: int, image: Any, warnings: Sequence[str]) -> Status:
-    name, removed = pick.hit.name, point.action == REMOVE
-    if not changed:
-        if removed:
-            return Status(_("{name}: nothing of it is in this segment.").format(name=name), WARNING)
-        text = _("{name}: nothing changed. It is in this segment already, or the masking settings protect it.")
-        return Status(text.format(name=name), WARNING)
-    text = _("{name}: {count} voxels ({size:.3g} mL) removed.") if removed else _(
-        "{name}: {count} voxels ({size:.3g} mL) added, probability {probability:.0%} here."
-    )  # fmt: skip
-    said = text.format(name=name, count=changed, size=volume_ml(image, changed), probability=pick.hit.probability)
-    return Status(" ".join((said, *warnings)), WARNING if warnings else "info")
+def _describe(pick: Pick, point: ClickPoint, changed: int, image: Any, segment: str, warnings: Sequence[str]) -> Status:
+    values = {
+        "name": pick.hit.name,
+        "segment": segment,
+        "count": changed,
+        "size": volume_ml(image, changed),
+        "probability": pick.hit.probability,
+    }
+    if point.action == REMOVE:
+        text = _("{name}: {count} voxels ({size:.3g} mL) removed from {segment}.")
+        nothing = _("{name}: nothing of it is in {segment}.")
+    else:
+        text = _("{name}: {count} voxels ({size:.3g} mL) added to {segment}, probability {probability:.0%} here.")
+        nothing = _("{name}: nothing changed. It is in {segment} already, or the masking settings protect it.")
+    said = (text if changed else nothing).format(**values)
+    return Status(" ".join((said, *warnings)), WARNING if warnings or not changed else INFO)

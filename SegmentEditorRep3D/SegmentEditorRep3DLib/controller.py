@@ -11,6 +11,7 @@ from Rep3DSegmentationLib.click import geometry
 from Rep3DSegmentationLib.click.entries import ClickOptions
 from Rep3DSegmentationLib.click.picking import Hit, Pick, PreparedVolume
 from Rep3DSegmentationLib.errors import InputError, WorkerError
+from Rep3DSegmentationLib.volumes import check_volume
 from slicer.i18n import tr as _
 
 from . import settings
@@ -63,7 +64,10 @@ class ClickController:
         try:
             self._check()
             self.preparation.whole(self.editor.volume, self.settings.options)
-            self.tell(_("Preparing {name}...").format(name=self.editor.volume.GetName()))
+            if self.preparation.running:
+                self.tell(_("Preparing {name}...").format(name=self.editor.volume.GetName()))
+            else:
+                self.tell(ready_text())
         except WorkerError as error:
             self.tell_error(error)
 
@@ -127,9 +131,8 @@ class ClickController:
             self.preparation.waiting = None
             self.tell(_("The volume could not be prepared; click again."), WARNING)
         elif ready and not self._ready and self.settings.Mode != settings.LOCAL:
-            text = _("Ready: click a structure in a slice view.")
             warnings = self.preparation.warnings
-            self.status = Status(" ".join((text, *warnings)), WARNING if warnings else INFO)
+            self.status = Status(" ".join((ready_text(), *warnings)), WARNING if warnings else INFO)
         if ready != self._ready:
             self._ready = ready
             self._changed()
@@ -188,6 +191,7 @@ class ClickController:
         """Raise InputError for what is missing before the worker can be asked."""
         if self.editor.volume is None:
             raise InputError(_("No source volume is chosen."), _("Choose one at the top of the Segment Editor."))
+        check_volume(self.editor.volume)
         self._volume_id = self.editor.volume.GetID()
         if not self.settings.Task:
             raise InputError(_("No task is chosen."), _("Choose the task whose structures you want to click."))
@@ -280,6 +284,11 @@ class ClickController:
         else:
             self.tick()
             self._changed()
+
+
+def ready_text() -> str:
+    """What the status line says once the volume is prepared."""
+    return _("Ready: click a structure in a slice view.")
 
 
 def hover_text(hit: Any, action: str) -> str:

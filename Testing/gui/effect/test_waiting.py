@@ -33,7 +33,7 @@ def test_the_first_click_prepares_and_is_applied_when_ready(early, session):
     assert panel.prepare_button.text == "Cancel" and not panel.fill_button.enabled
     assert "applied when" in panel.status_label.text
     session._operations[0]._progress(0.25, "segmenting (window 1 of 4)", 75.0)
-    assert panel.progress_bar.value == 25 and "1 min 15 s left" in panel.progress_bar.format
+    assert panel.progress_bar.value == 25 and "1 min 15 s left" in panel.status_label.text
     assert not bench.mask().any()
     finish(bench, session)
     np.testing.assert_array_equal(bench.mask(), component(bench.labels, LIVER))
@@ -169,6 +169,40 @@ def test_what_is_missing_is_said(bench, missing, words):
         bench.node.SetSelectedSegmentID("")
     text = bench.effect.clickAt((0.0, 0.0, 0.0)) if missing != "task" else bench.effect.clickAt(bench.ras(LIVER))
     assert words in text
+
+
+def test_a_volume_that_cannot_be_prepared_is_refused_with_what_to_do(bench, monkeypatch):
+    """The real session, which looks at the volume before it asks the worker."""
+    from types import SimpleNamespace
+
+    import Rep3DSegmentationLib.click.session as session_module
+
+    client = SimpleNamespace(is_running=lambda: False, folder=None, poll=lambda: 0)
+    monkeypatch.setattr(session_module, "_session", session_module.ClickSession(lambda: client))
+    bend = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode")
+    grid = slicer.vtkOrientedGridTransform()
+    field = slicer.vtkOrientedImageData()
+    field.SetDimensions(3, 3, 3)
+    field.SetSpacing(40, 40, 40)
+    field.SetOrigin(-60, -20, -20)
+    field.AllocateScalars(11, 3)
+    field.GetPointData().GetScalars().Fill(0)
+    field.SetScalarComponentFromDouble(1, 1, 1, 0, 3.0)
+    grid.SetDisplacementGridData(field)
+    bend.SetAndObserveTransformFromParent(grid)
+    bench.volume.SetAndObserveTransformNodeID(bend.GetID())
+    text = bench.effect.clickAt((-12.0, 16.0, 11.0))
+    assert "non-linear" in text and "harden" in text.lower()
+    empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty scan")
+    bench.editor.setSourceVolumeNode(empty)
+    text = bench.effect.clickAt((0.0, 0.0, 0.0))
+    assert "empty scan has no voxels" in text
+    assert not bench.effect.prepare() and "no voxels" in bench.effect.statusText()
+
+
+def test_preparing_what_is_prepared_says_that_it_is_ready(bench):
+    bench.effect.controller.tell("something else")
+    assert bench.effect.prepare() and "Ready" in bench.effect.statusText()
 
 
 def test_two_editors_wait_for_one_preparation_and_change_their_own_segments(early, session, new_editor):
