@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
 import slicer
 import vtk
 from Rep3DSegmentationLib.logic import Rep3DLogic
@@ -150,9 +151,12 @@ class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.context.refresh()
 
     def _on_nodes_changed(self, _caller: Any, _event: Any) -> None:
-        if self.context.parameters is not None and not slicer.mrmlScene.IsClosing():
-            self._observe_volume()
-            self.context.refresh()
+        if self.context.parameters is None or slicer.mrmlScene.IsClosing():
+            return
+        if self.context.parameters.node.GetScene() is None:  # the node of the choices itself was deleted
+            self._on_scene_end_close(None, None)
+        self._observe_volume()
+        self.context.refresh()
 
     def _on_scene_start_close(self, _caller: Any, _event: Any) -> None:
         self._leave_parameter_node()
@@ -191,20 +195,34 @@ class Rep3DSegmentationLogic(ScriptedLoadableModuleLogic, Rep3DLogic):
 
 
 class Rep3DSegmentationTest(ScriptedLoadableModuleTest):
-    """Self-test for desktop Slicer: segments a small phantom-like volume with shipped weights where they run."""
+    """Self-test for desktop Slicer (developer mode, Reload and Test); needs the packages of the Setup section."""
 
     def setUp(self) -> None:
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:
         """All tests."""
-        self.setUp()
-        self.test_parameters_are_saved()
+        for test in (self.test_choices_are_kept, self.test_a_volume_is_segmented):
+            self.setUp()
+            test()
+        self.delayDisplay("Rep3D: the tests passed.")
 
-    def test_parameters_are_saved(self) -> None:
-        """Choices survive in the parameter node."""
+    def test_choices_are_kept(self) -> None:
+        """The parameter node gives back what was stored in it."""
         parameters = Parameters(Rep3DSegmentationLogic().getParameterNode())
         parameters.set_defaults()
         parameters.set(task="openkbp", overlap=0.25)
-        self.assertEqual(parameters.choices.task, "openkbp")
-        self.assertEqual(parameters.choices.overlap, 0.25)
+        self.assertEqual((parameters.choices.task, parameters.choices.overlap), ("openkbp", 0.25))
+
+    def test_a_volume_is_segmented(self) -> None:
+        """The worker runs with shipped weights; its result has the task's structures on the volume's grid."""
+        voxels = np.random.default_rng(1).normal(300, 100, (32, 44, 36)).astype(np.float32)
+        volume = slicer.util.addVolumeFromArray(voxels, name="noise")
+        logic = Rep3DSegmentationLogic()
+        node = logic.segment(volume, task="msd-hippocampus", device="cpu", overlap=0.0)
+        segmentation = node.GetSegmentation()
+        names = [segmentation.GetNthSegment(index).GetName() for index in range(segmentation.GetNumberOfSegments())]
+        self.assertEqual(names, ["Anterior hippocampus", "Posterior hippocampus"])
+        for row, segment_id in zip(logic.lastResult.stats, segmentation.GetSegmentIDs()):
+            mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment_id, volume)
+            self.assertEqual((mask.shape, int(mask.sum())), (voxels.shape, row["voxels"]))

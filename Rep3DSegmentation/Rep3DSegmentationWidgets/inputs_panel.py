@@ -82,9 +82,8 @@ class InputsPanel:
             label.setText(f'<a href="reload">{_("Load the tasks again")}</a>')
         if task is None:
             return
-        files = [row["file"] for row in catalog.weights_of(key)]
-        if files:
-            installed = _("installed ({0})").format(", ".join(files))
+        if catalog.weights_of(key):
+            installed = _("installed")
         elif catalog.published_for(key):
             installed = _("not installed; can be downloaded under Weights")
         else:

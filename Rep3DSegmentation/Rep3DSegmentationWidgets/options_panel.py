@@ -151,7 +151,7 @@ def quality_items() -> list[tuple[str, str]]:
     return [
         (_("Fast: little overlap"), "fast"),
         (_("Standard"), "standard"),
-        (_("Best: more overlap, mirrored copies"), "best"),
+        (_("Best: slower, mirrored copies"), "best"),
         (_("Custom"), "custom"),
     ]
 

@@ -118,5 +118,6 @@ def result_text(state: PanelState, name: str | None) -> str:
 
 
 def number_text(value: float) -> str:
-    """A measurement with as many digits as make sense."""
-    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+    """A measurement with about three digits."""
+    size = abs(value)
+    return f"{value:.{3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0}f}"

@@ -179,7 +179,7 @@ class RunPanel:
             return _("Memory and time are checked before a run starts.")
         answer = state.estimate.answer
         windows = _("1 window") if answer["windows"] == 1 else _("{0} windows").format(answer["windows"])
-        return _("Estimate: {time} on {device}, {windows}, {need} of memory ({free} free).").format(
+        return _("About {time} on {device}: {windows}, {need} of {free} free memory.").format(
             time=duration_text(answer["seconds"]),
             device=answer["device"],
             windows=windows,

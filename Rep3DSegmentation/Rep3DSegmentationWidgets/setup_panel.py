@@ -11,7 +11,6 @@ from slicer.i18n import tr as _
 
 from .context import Context
 from .state import ERROR, INFO, WARNING, Job
-from .text import size_text
 
 
 class SetupPanel:
@@ -96,8 +95,7 @@ class SetupPanel:
             self._plan = dependencies.plan(report, source[1] or None, torch_index_url=source[2] or None)
             self._planned = source
         lines = "".join(f"<li>{escape(line)}</li>" for line in self._plan.lines)
-        total = _("About {0} to download.").format(size_text(self._plan.total_mb * 1e6)) if self._plan.total_mb else ""
-        ui.setupPlanLabel.setText(f"<ul style='margin-left: -24px'>{lines}</ul>{escape(total)}")
+        ui.setupPlanLabel.setText(f"<ul style='margin-left: -24px'>{lines}</ul>")
         return self._plan
 
     def _on_output(self, line: str) -> None:

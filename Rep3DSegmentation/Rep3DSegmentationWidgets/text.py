@@ -37,7 +37,7 @@ def spacing_text(spacing_mm: list[float]) -> str:
 def task_details(task: dict[str, Any], installed: str) -> str:
     """The lines under the task list, as rich text: modality, voxel size, structures, weights."""
     names = [label["name"] for label in task["labels"]]
-    shown = ", ".join(names[:12]) + (_(" and {0} more").format(len(names) - 12) if len(names) > 12 else "")
+    shown = ", ".join(names[:6]) + (_(" and {0} more").format(len(names) - 6) if len(names) > 6 else "")
     head = _("{modality}, {spacing}").format(modality=task["modality"], spacing=spacing_text(task["spacing_mm"]))
     lines = [head, _("Structures: {0}").format(shown), _("Weights: {0}").format(installed)]
     return "<br>".join(escape(line) for line in lines)
@@ -47,9 +47,10 @@ def weights_details(row: dict[str, Any]) -> str:
     """What is known of a weights file, as rich text."""
     if row.get("error"):
         return f"<b>{escape(row['file'])}</b><br>{escape(row['error'])}"
+    shipped = row.get("origin") == "shipped"
     pairs = [
         (_("Task"), row.get("task_title") or row.get("task")),
-        (_("File"), row.get("path") or row.get("url")),
+        (_("File"), _("{0}, comes with Rep3D").format(row["file"]) if shipped else row.get("path") or row.get("url")),
         (_("Size"), size_text(row.get("bytes"))),
         (_("SHA-256"), row.get("sha256")),
         (_("Network"), network_text(row.get("network"))),

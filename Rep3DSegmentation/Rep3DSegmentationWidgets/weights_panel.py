@@ -25,9 +25,10 @@ class WeightsPanel:
         self._rows: list[dict[str, Any]] = []
         self._pending: Any = None
         header = ui.weightsTable.horizontalHeader()
-        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
-        for column in (1, 2, 3):
+        header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
+        for column in (0, 2, 3):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+        header.setHighlightSections(False)
         ui.weightsTable.verticalHeader().setVisible(False)
         ui.weightsTable.connect("itemSelectionChanged()", self._on_selection)
         ui.importButton.connect("clicked()", self._on_import)

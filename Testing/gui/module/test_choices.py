@@ -16,7 +16,7 @@ def test_choices_go_from_the_panel_to_the_node_and_back(panel, made_up):
     panel.options()
     ui, parameters = panel.ui, panel.parameters
     assert parameters.choices.task == "openkbp" and parameters.node.GetNodeReference("InputVolume") is volume
-    panel.host.choose(ui.qualitySelector, "Best: more overlap, mirrored copies")
+    panel.host.choose(ui.qualitySelector, "Best: slower, mirrored copies")
     assert (parameters.choices.overlap, parameters.choices.tta) == (0.75, True) and ui.ttaCheckBox.checked
     panel.host.click(ui.ttaCheckBox)
     assert parameters.choices.tta is False and ui.qualitySelector.currentText == "Custom"
@@ -94,6 +94,16 @@ def test_deleting_chosen_nodes_is_noticed(panel, made_up):
     slicer.mrmlScene.RemoveNode(panel.ui.volumeSelector.currentNode())
     panel.host.process_events()
     assert not panel.ui.applyButton.enabled and panel.ui.applyButton.toolTip == "Choose a volume."
+
+
+def test_a_deleted_parameter_node_is_made_again(panel, made_up):
+    panel.volume(made_up)
+    panel.choose_task("openkbp")
+    slicer.mrmlScene.RemoveNode(panel.parameters.node)
+    panel.host.process_events()
+    assert panel.parameters.node.GetScene() is slicer.mrmlScene and panel.parameters.choices.task == ""
+    panel.choose_task("msd-hippocampus")
+    assert panel.parameters.choices.task == "msd-hippocampus"
 
 
 def test_a_result_that_is_deleted_can_no_longer_be_opened(panel, hippocampus):
@@ -214,5 +224,6 @@ print("nothing")
     assert done.returncode == 0 and done.stdout.strip().endswith("nothing"), done.stdout + done.stderr
 
 
-def test_the_self_test_passes(panel):
+def test_the_self_test_of_desktop_slicer_passes(panel):
     panel.loaded.instance.runTest(msec=1)
+    assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1

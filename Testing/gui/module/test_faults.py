@@ -118,7 +118,7 @@ def test_a_run_that_needs_too_much_or_is_long_waits_for_a_word(panel, made_up, m
     panel.choose_task("msd-hippocampus")
     panel.host.click(panel.ui.estimateButton)
     panel.wait_idle()
-    assert panel.ui.estimateLabel.text.startswith("Estimate:") and not results()
+    assert panel.ui.estimateLabel.text.startswith("About ") and not results()
     answer = panel.state.estimate.answer
 
     answer["memory_bytes"], free = 900 * 10**9, answer["memory_free_bytes"]

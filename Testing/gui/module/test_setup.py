@@ -58,7 +58,7 @@ def test_the_first_start_shows_what_is_missing_and_asks_no_worker(setup):
     panel, _installer = setup
     ui = panel.ui
     assert ui.setupSection.visible and "1 Python package" in ui.setupLabel.text
-    assert "torch" in ui.setupPlanLabel.text and "200 MB" in ui.setupPlanLabel.text
+    assert "torch &gt;=2.6 with pip" in ui.setupPlanLabel.text
     assert panel.state.catalog is None and not panel.state.loading
     assert not ui.applyButton.enabled and "under Setup" in ui.applyButton.toolTip
     assert not ui.taskSelector.enabled and not ui.restartButton.visible
