@@ -100,6 +100,8 @@ def _describe(pick: Pick, point: ClickPoint, changed: int, image: Any, segment: 
         nothing = _("{name}: nothing of it is in {segment}.")
     else:
         text = _("{name}: {count} voxels ({size:.3g} mL) added to {segment}, probability {probability:.0%} here.")
+        if segment == pick.hit.name:
+            text = _("{name}: {count} voxels ({size:.3g} mL) added, probability {probability:.0%} here.")
         nothing = _("{name}: nothing changed. It is in {segment} already, or the masking settings protect it.")
     said = (text if changed else nothing).format(**values)
     return Status(" ".join((said, *warnings)), WARNING if warnings or not changed else INFO)

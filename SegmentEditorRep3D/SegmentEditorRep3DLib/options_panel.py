@@ -139,7 +139,7 @@ class OptionsPanel:
             combo.setEnabled(catalog is not None and progress is None)
         self._show_preparation(settings, progress, ready, can_prepare)
         self.fill_button.setEnabled(ready and progress is None)
-        self.status_label.setText(" ".join(filter(None, (status.text, progress.text if progress is not None else ""))))
+        self.status_label.setText("\n".join(filter(None, (status.text, progress.text if progress is not None else ""))))
         self.status_label.setStyleSheet(COLORS[status.level])
 
     def _show_preparation(self, settings: Settings, progress: Progress | None, ready: bool, can_prepare: bool) -> None:

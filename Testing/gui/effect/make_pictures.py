@@ -89,7 +89,7 @@ def make(host: Any, volume: Any) -> None:
     host.process_events(50)
     frame = effect.optionsFrame()
     frame.setParent(None)
-    frame.resize(460, 380)
+    frame.resize(380, 440)
     host.save_picture(frame, PICTURES / "panel.png")
     editor.undo()
     host.leave_slice(view)
