@@ -13,11 +13,10 @@ GUIDE = (ROOT / "docs" / "slicer.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def scan(slicer_host):
+def scan(slicer_host, module):
     """A T1-like crop of 36 x 50 x 36 voxels at 1 mm around the origin of the world."""
     import slicer
 
-    slicer_host.load_module(ROOT / "Rep3DSegmentation" / "Rep3DSegmentation.py")
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "scan")
     k, j, i = np.mgrid[0:36, 0:50, 0:36]
     tissue = 400 + 300 * np.exp(-(((i - 18) / 7.0) ** 2 + ((j - 25) / 14.0) ** 2 + ((k - 18) / 7.0) ** 2))
