@@ -152,15 +152,13 @@ class Photographer:
         real = unwrap(self.module.panel)
         real.setParent(None)
         real.show()
-        real.resize(WIDTH, 100)
+        real.setFixedWidth(WIDTH)
         self.host.process_events(50)
-        layout = real.layout()
-        height = layout.totalHeightForWidth(WIDTH) if layout.hasHeightForWidth() else layout.totalSizeHint().height()
-        real.resize(WIDTH, height)
+        if real.minimumSizeHint().width() > WIDTH:
+            raise SystemExit(f"{name}: the panel needs {real.minimumSizeHint().width()} pixels, more than {WIDTH}")
+        real.setFixedHeight(real.layout().totalHeightForWidth(WIDTH))
         self.host.process_events(50)
         self.out.mkdir(parents=True, exist_ok=True)
-        if real.width() != WIDTH:
-            raise SystemExit(f"{name}: the panel needs {real.width()} pixels, more than {WIDTH}")
         if not real.grab().save(str(self.out / f"{name}.png"), "PNG"):
             raise SystemExit(f"{name}: the picture could not be written")
 
