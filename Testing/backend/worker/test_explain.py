@@ -76,7 +76,8 @@ def test_receptive_field(worker, head, weights):
         logits = weights.build_network()(torch.from_numpy(np.ascontiguousarray(window))[None, None])[0]
     x, y, z = result["voxel"]
     assert float(logits[1, x, y, z]) == pytest.approx(result["value"], rel=1e-3, abs=1e-3)
-    assert 0 < result["radius50_mm"] < result["radius90_mm"]
+    assert 0 < result["radius50_mm"] < result["radius90_mm"] and result["warnings"] == []
+    assert result["numbers"]["radius50_mm"] == result["radius50_mm"] and 0 < result["numbers"]["negative"] < 1
     # class null: the one that wins there
     best = worker.call("erf", volume=worker.put(head, affine=affine), task=TASK, at_ijk=at)
     assert best["class"] == int(logits[:, x, y, z].argmax())
@@ -91,4 +92,11 @@ def test_questions_without_an_answer(worker, head):
         error = worker.fails("erf", "bad_input", {"class": index}, volume=volume, task=TASK, at_ijk=[1, 1, 1])
         assert "class" in error["message"]
     assert worker.fails("erf", "device_unavailable", volume=volume, task=TASK, at_ijk=[1, 1, 1], device="cuda:97")
+    assert worker.files() == {"input.npy"}
+
+
+def test_voxels_that_cannot_be_millimetres(worker, head):
+    volume = worker.put(head, affine=np.diag([0.001, 0.001, 0.001, 1.0]))
+    error = worker.fails("erf", "bad_input", volume=volume, task=TASK, at_ijk=[1, 1, 1])
+    assert "mm" in error["message"] and "millimetres" in error["hint"]
     assert worker.files() == {"input.npy"}

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
-from rep3d.data.preprocess import normalise, to_network_grid
-from rep3d.data.volume import Volume
-from rep3d.errors import BadInput
 from rep3d.inference.devices import memory_errors, resolve_device
-from rep3d.interpret import energy, masks_from_weights, patch_around, radial_profile, receptive_field
+from rep3d.interpret import energy, masks_from_weights, radial_profile
+from rep3d.interpret.explain import explain_voxel
 from rep3d.interpret.kernel_table import kernel_row
 from rep3d.interpret.kernels import KernelBlock, kernels_from_weights, volume_of
+from rep3d.interpret.reach import measure
 from rep3d.worker import volumes
 from rep3d.worker.job import Job
 from rep3d.worker.warm import WarmModels
@@ -66,53 +64,52 @@ def _profile(values_KKK: np.ndarray) -> dict[str, list[float]]:
 def erf(job: Job, models: WarmModels) -> dict[str, Any]:
     """The effective receptive field of one logit: |d logit / d input| over one window around the voxel.
 
-    The array lies on the network's grid, one trained patch in size, with its own affine.
+    The array lies on the network's grid, one trained patch in size (a smaller one where memory does not suffice, with
+    a warning), with its own affine.
 
     Raises:
-        BadInput: the voxel lies outside the volume, or there is no such class. OutOfMemory.
+        BadInput: the voxel lies outside the volume, there is no such class, voxels of a size that cannot be right.
+        OutOfMemory.
     """
     p = job.params
     volume = volumes.map_volume(job, p["volume"])
-    at = p["at_ijk"]
-    if any(not 0 <= v < n for v, n in zip(at, volume.shape)):
-        raise BadInput(f"{volume.path}: the voxel {at} lies outside its {' x '.join(map(str, volume.shape))} voxels.")
     device = resolve_device(p["device"])
     model = models.model(p["task"], p["weights"], job)
     meta = model.weights.meta
     volumes.check_memory(volume, meta)
-    job.progress(0.1, "preparing")
+    volume = volumes.finite(volume)
+
+    def progress(fraction: float, stage: str) -> None:
+        job.check()
+        job.progress(fraction, stage)
+
     with memory_errors(device):
-        grid = to_network_grid(volumes.finite(volume), meta.spacing_mm)
-        voxel = nearest(grid, volume.affine @ [*at, 1])
-        patch, inside, corner = patch_around(normalise(grid.array, meta.intensity), voxel, meta.patch)
-        x_CDHW = torch.from_numpy(patch)[None].to(device)
-        network = model.network.to(device)
+        made = explain_voxel(
+            model.network,
+            volume,
+            tuple(p["at_ijk"]),
+            p["class"],
+            spacing_mm=meta.spacing_mm,
+            intensity=meta.intensity,
+            patch=meta.patch,
+            device=device,
+            progress=progress,
+        )
         job.check()
-        index = p["class"]
-        if index is None:
-            job.progress(0.2, "asking the network")
-            with torch.inference_mode():
-                index = int(network(x_CDHW[None])[(0, slice(None), *inside)].argmax())
-        job.check()
-        job.progress(0.4, "following the gradient back")
-        field = receptive_field(network, x_CDHW, inside, index, spacing_mm=meta.spacing_mm)
-    affine = grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ corner
+        job.progress(0.9, "measuring")
+        field = made.field
+        reach = measure(field)
     names = {label.value: label.name for label in meta.task.labels}
     return {
         "array": job.write_array("erf", np.asfortranarray(field.gradient)),
-        "affine": affine.tolist(),
-        "class": index,
-        "class_name": names.get(index, "Background"),
+        "affine": made.affine.tolist(),
+        "class": field.class_index,
+        "class_name": names.get(field.class_index, "Background"),
         "voxel": list(field.voxel),
         "value": field.value,
         "radius50_mm": field.radius50_mm,
         "radius90_mm": field.radius90_mm,
+        "numbers": {key: value if np.isfinite(value) else None for key, value in reach.numbers.items()},
+        "warnings": [*volume.warnings, *made.warnings],
         "device": str(device),
     }
-
-
-def nearest(grid: Volume, point_ras: np.ndarray) -> tuple[int, int, int]:
-    """The voxel of ``grid`` whose centre lies closest to a point in RAS mm; at the rim, the last one inside."""
-    index = (np.linalg.inv(grid.affine) @ point_ras)[:3]
-    return tuple(int(np.clip(round(v), 0, n - 1)) for v, n in zip(index, grid.shape))
