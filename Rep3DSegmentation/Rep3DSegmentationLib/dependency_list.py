@@ -64,8 +64,8 @@ PROTECTED = frozenset(
 def torch_size_mb(index_url: str | None = None, *, chosen_for_hardware: bool = False) -> float:
     """About how much is downloaded for torch and what it pulls in.
 
-    A build with CUDA brings NVIDIA's libraries: 2.6 GB for torch 2.15. PyPI's Linux build is such a one, PyPI's builds for
-    Windows and macOS are for the CPU (and Apple's GPU).
+    A build with CUDA brings NVIDIA's libraries: 2.6 GB for torch 2.15. PyPI's Linux build is such a one, PyPI's builds
+    for Windows and macOS are for the CPU (and Apple's GPU).
 
     Args:
         index_url: package index that torch comes from, None for pip's own setting.
