@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from .checks import busy_text
 from .context import Context
+from .run_panel import show_progress
 from .state import INFO, Job
 from .text import size_text, weights_details
 
@@ -24,6 +25,7 @@ class WeightsPanel:
         self._reload = reload
         self._rows: list[dict[str, Any]] = []
         self._pending: Any = None
+        self._downloading = False
         header = ui.weightsTable.horizontalHeader()
         header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
         for column in (0, 2, 3):
@@ -51,7 +53,9 @@ class WeightsPanel:
         ui.weightsDetails.setVisible(row is not None)
         if row is not None:
             ui.weightsDetails.setHtml(weights_details(row))
-        downloading = state.job is not None and state.job.kind == "weights" and self._pending is not None
+        job = state.job if state.job and state.job.kind == "weights" else None
+        show_progress(ui.weightsProgressBar, ui.weightsStageLabel, job)
+        downloading = job is not None and self._downloading
         ui.importButton.setEnabled(idle)
         ui.importButton.setToolTip(why_not or _("Its checksum and contents are shown before it is installed."))
         ui.downloadButton.setEnabled(downloading or (idle and row is not None and "origin" not in row))
@@ -130,11 +134,13 @@ class WeightsPanel:
     # -- download, remove
 
     def _on_download(self) -> None:
-        if self._pending is not None:
-            self._pending.cancel()
+        if self._downloading:
+            if self._pending is not None:
+                self._pending.cancel()
             return
         row = self._selected()
         if row is not None:
+            self._downloading = True
             self._work("download_weights", {"id": row["id"]}, self._on_imported, _("Downloading"))
 
     def _on_remove(self) -> None:
@@ -155,12 +161,12 @@ class WeightsPanel:
         state.job, state.message = Job("weights", stage), None
 
         def done(answer: dict[str, Any]) -> None:
-            state.job, self._pending = None, None
+            state.job, self._pending, self._downloading = None, None, False
             then(answer)
             self.context.refresh()
 
         def failed(error: WorkerError) -> None:
-            state.job, self._pending = None, None
+            state.job, self._pending, self._downloading = None, None, False
             self.context.tell_error(error)
 
         def progress(fraction: float, text: str, eta_s: float | None) -> None:

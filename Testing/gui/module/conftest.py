@@ -105,15 +105,14 @@ class Panel:
 
 @pytest.fixture(scope="session")
 def weights_folder(tmp_path_factory) -> Iterator[Path]:
-    """The user's folder of weights, for tests alone; set before a worker starts."""
+    """The user's folder of weights, for tests alone, beside an empty list of published ones; before a worker starts."""
     folder = tmp_path_factory.mktemp("user") / "my weights"
-    before = os.environ.get("REP3D_WEIGHTS_DIR")
-    os.environ["REP3D_WEIGHTS_DIR"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["REP3D_WEIGHTS_DIR"]
-    else:
-        os.environ["REP3D_WEIGHTS_DIR"] = before
+    manifest = folder.parent / "manifest.json"
+    manifest.write_text('{"version": 1, "weights": []}', encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REP3D_WEIGHTS_DIR", str(folder))
+        patch.setenv("REP3D_WEIGHTS_MANIFEST", str(manifest))
+        yield folder
 
 
 @pytest.fixture(scope="session")

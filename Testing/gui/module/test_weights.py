@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
+import http.server
+import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,7 +25,14 @@ def manager(panel, weights_folder):
     panel.host.process_events()
     yield panel
     shutil.rmtree(weights_folder, ignore_errors=True)
+    publish(weights_folder, [])
     reload(panel)
+
+
+def publish(weights_folder: Path, weights: list[dict]) -> None:
+    """Write the list of published weights that the worker reads."""
+    document = json.dumps({"version": 1, "weights": weights})
+    (weights_folder.parent / "manifest.json").write_text(document, encoding="utf-8")
 
 
 def reload(panel) -> None:
@@ -121,3 +133,49 @@ def test_a_broken_file_is_refused_by_name_and_nothing_is_installed(manager, tmp_
     assert "broken.safetensors" in manager.message and not manager.ui.importFrame.visible
     assert not list(weights_folder.glob("*"))
     assert manager.ui.importButton.enabled
+
+
+@pytest.fixture
+def published(tmp_path):
+    """Weights that are not installed, behind HTTP on this computer: (file, its address)."""
+    from rep3d.weights import load_weights, save_weights
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_arguments) -> None:
+            pass
+
+    shipped = load_weights(SHIPPED / "msd-hippocampus.safetensors")
+    path = tmp_path / "web" / "second.safetensors"
+    path.parent.mkdir()
+    save_weights(path, shipped.tensors, dataclasses.replace(shipped.meta, id="hippocampus-2"))
+    handler = functools.partial(Quiet, directory=str(path.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield path, f"http://127.0.0.1:{running.server_address[1]}/{path.name}"
+        running.shutdown()
+
+
+@pytest.mark.parametrize("intact", [True, False])
+def test_published_weights_are_downloaded_and_verified(manager, weights_folder, published, intact):
+    path, url = published
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if intact else "0" * 64
+    entry = {"id": "hippocampus-2", "task": "msd-hippocampus", "url": url, "sha256": digest}
+    entry |= {"bytes": path.stat().st_size, "licence": "CC-BY-SA 4.0", "description": "A second training"}
+    publish(weights_folder, [entry])
+    reload(manager)
+    select(manager, [row[2] for row in rows(manager)].index("published"))
+    details = manager.ui.weightsDetails.toPlainText()
+    assert "A second training" in details and url in details and not manager.ui.removeButton.enabled
+    manager.host.click(manager.ui.downloadButton)
+    assert manager.ui.downloadButton.text == "Cancel download" and manager.ui.weightsProgressBar.visible
+    assert manager.ui.applyButton.toolTip == "Weights are being checked or copied."
+    manager.host.wait_until(lambda: manager.state.job is None and not manager.state.loading, 60)
+    listed = [row[2] for row in rows(manager)]
+    if intact:
+        assert "Weights installed" in manager.message and "yours" in listed and "published" not in listed
+        assert [hashlib.sha256(file.read_bytes()).hexdigest() for file in weights_folder.glob("*.safetensors")] == [
+            digest
+        ]
+    else:
+        assert "checksum" in manager.message.lower() or "sha-256" in manager.message.lower(), manager.message
+        assert not list(weights_folder.glob("*.safetensors")) and "published" in listed
