@@ -49,6 +49,9 @@ def train(
     val_limit: int = typer.Option(0, help="Validate on the first N validation cases only; 0: all."),
     val_overlap: float = typer.Option(0.25, help="Overlap of the validation's windows."),
     save_every: int = typer.Option(250, help="Steps between checkpoints."),
+    keep_every: int = typer.Option(
+        0, help="Steps between checkpoints that stay as step-N.ckpt, for `rep3d masks`; 0: none."
+    ),
     log_every: int = typer.Option(20, help="Steps between log lines."),
     init: Path = typer.Option(None, help="Checkpoint of another run whose weights this one starts from."),
     cache: Path = typer.Option(None, help="Folder for preprocessed cases [default: RUN/cache]."),
@@ -102,6 +105,7 @@ def train(
         val_limit=val_limit,
         val_overlap=val_overlap,
         save_every=save_every,
+        keep_every=keep_every,
         log_every=log_every,
     )
     progress = run_training(config, chosen, data, out, init=init, cache=cache, restart=not resume)

@@ -18,6 +18,7 @@ from rep3d.networks import create_network
 FORMAT = "rep3d-checkpoint"
 VERSION = 1
 LAST, BEST = "last.ckpt", "best.ckpt"
+KEPT = "step-*.ckpt"
 #: What fusing and evaluating read; a resume needs more.
 NEEDED = frozenset({"model", "ema", "step", "best", "config", "network", "task", "data_sha256"})
 
@@ -35,6 +36,11 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
             torch.save({"format": FORMAT, "version": VERSION, **content}, f)
     except RuntimeError as error:  # torch reports a full disk so
         raise OutputFailed(f"cannot write the checkpoint {path}: {error}", "free some space, then resume") from error
+
+
+def kept_name(step: int) -> str:
+    """Name of a checkpoint that stays (``keep_every``); matches KEPT and sorts by step."""
+    return f"step-{step:07d}.ckpt"
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

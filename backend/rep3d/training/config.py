@@ -8,7 +8,7 @@ from rep3d.data.augment import AugmentConfig
 from rep3d.errors import BadInput
 
 # What may differ between a run and its continuation: these change when or where things happen, not what is computed.
-FREE_ON_RESUME = frozenset({"threads", "workers", "save_every", "log_every", "device"})
+FREE_ON_RESUME = frozenset({"threads", "workers", "save_every", "keep_every", "log_every", "device"})
 
 CHOICES = {
     "optimizer": ("adamw", "sgd"),
@@ -54,6 +54,7 @@ class TrainConfig:
     val_overlap: float = 0.25
     val_limit: int = 0
     save_every: int = 250
+    keep_every: int = 0  # steps between checkpoints that stay, to look at the evolution of a run; 0: none
     log_every: int = 20
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
@@ -67,7 +68,18 @@ class TrainConfig:
         for name, low, high in (("foreground", 0, 1), ("ema", 0, 0.99999), ("val_overlap", 0, 0.9), ("momentum", 0, 1)):
             if not low <= getattr(self, name) <= high:
                 raise BadInput(f"--{name.replace('_', '-')} must lie in {low} to {high}, got {getattr(self, name)}")
-        for name in ("lr", "weight_decay", "warmup", "clip_grad", "workers", "threads", "val_limit", "seed", "fold"):
+        for name in (
+            "lr",
+            "weight_decay",
+            "warmup",
+            "clip_grad",
+            "workers",
+            "threads",
+            "val_limit",
+            "seed",
+            "fold",
+            "keep_every",
+        ):
             if not getattr(self, name) >= 0:
                 raise BadInput(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
         if len(self.patch) != 3 or any(p < 1 for p in self.patch):

@@ -25,7 +25,7 @@ from rep3d.networks import create_network
 from rep3d.ops import adopt_algorithm_choices, algorithm_choices
 from rep3d.tasks import Task
 from rep3d.training.batches import Batch, Batches
-from rep3d.training.checkpoint import BEST, LAST, random_states, save_checkpoint, set_random_states
+from rep3d.training.checkpoint import BEST, LAST, kept_name, random_states, save_checkpoint, set_random_states
 from rep3d.training.config import TrainConfig
 from rep3d.training.logs import RunLog
 from rep3d.training.optim import MovingAverage, Schedule, make_loss, make_optimizer
@@ -150,6 +150,8 @@ def train(
             log.validation(progress.step, dice, classes, progress.seconds, best)
             if best or not (run / BEST).exists():
                 save_checkpoint(run / BEST, content(resumable=False))
+        if config.keep_every and progress.step % config.keep_every == 0:
+            save_checkpoint(run / kept_name(progress.step), content(resumable=False))
         if due or progress.step % config.save_every == 0:
             progress.seconds = time.monotonic() - clock
             save_checkpoint(run / LAST, content())

@@ -17,7 +17,7 @@ from rep3d.files import sha256_file, write_text
 from rep3d.inference.devices import resolve_device
 from rep3d.networks import create_network
 from rep3d.tasks import Task
-from rep3d.training.checkpoint import BEST, LAST, load_checkpoint, trained_network
+from rep3d.training.checkpoint import BEST, KEPT, LAST, load_checkpoint, trained_network
 from rep3d.training.config import TrainConfig, differences
 from rep3d.training.loop import Progress, train
 
@@ -102,8 +102,7 @@ def initial_weights(path: Path, config: TrainConfig, task: Task) -> dict[str, to
 def delete_run(run: Path) -> None:
     """Remove what a run wrote into its folder, and nothing else. Raises OutputFailed."""
     try:
-        for name in RUN_FILES:
-            target = run / name
+        for target in (*(run / name for name in RUN_FILES), *run.glob(KEPT)):
             shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
     except OSError as error:
         raise OutputFailed(f"cannot delete {target}: {error.strerror}", "choose another --out") from error
