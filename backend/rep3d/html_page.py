@@ -27,6 +27,7 @@ p { margin: 8px 0; }
 figure { margin: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: 8px; border: 1px solid #232b33; }
 figcaption { color: #93a1ad; font-size: .92rem; margin-top: 8px; max-width: 75ch; }
+figure + figure, figure + .scroll { margin-top: 22px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; max-width: 760px; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 6px 12px; border-bottom: 1px solid #232b33; white-space: nowrap; }

@@ -77,7 +77,7 @@ def _column(made: Any, i: int, name: str, values: np.ndarray, block: KernelBlock
         hatch_dead(ax, plane, block)
         if i == 0:
             text = ax.text(
-                0.04, 0.94, plane.name.lower(), transform=ax.transAxes, color=style.TEXT, fontsize=7, va="top"
+                0.04, 0.94, plane.name.lower(), transform=ax.transAxes, color=style.TEXT, fontsize=7, va="top", zorder=5
             )
             style.outlined(text)
         if row == 0:

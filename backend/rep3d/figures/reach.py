@@ -11,7 +11,7 @@ import numpy as np
 from rep3d.errors import BadInput
 from rep3d.figures import style
 from rep3d.figures.masks import colour_bar, key
-from rep3d.figures.planes import AXIAL
+from rep3d.figures.planes import PLANES
 
 if TYPE_CHECKING:
     from rep3d.interpret.reach import Summary
@@ -25,8 +25,9 @@ LINE = 34
 def reach_figure(path: str | Path, summaries: Sequence[Summary], *, title: str = "", subtitle: str = "") -> None:
     """Draw up to MOST summaries; PNG, written atomically.
 
-    Above: the mean |gradient| (and its negative part) on the central axial slice, on a logarithmic colour scale of
-    shares of the largest. Below: share of the gradient within a radius, with its confidence interval, and the radii.
+    Above: the mean |gradient| and its negative part on the central axial slice (of one or two summaries on all three
+    planes), on a logarithmic colour scale of shares of the largest. Below: share of the gradient within a radius, with
+    its confidence interval, and the radii.
 
     Raises:
         BadInput: nothing to draw, or more than MOST.
@@ -34,9 +35,10 @@ def reach_figure(path: str | Path, summaries: Sequence[Summary], *, title: str =
     if not 0 < len(summaries) <= MOST:
         raise BadInput(f"a figure shows 1 to {MOST} receptive fields, not {len(summaries)}", "Leave some out.")
     names = labels(summaries)
-    columns = len(summaries)
-    tile = min(230, (WIDTH - 2 * MARGIN - (columns - 1) * GAP - 30) // columns)
-    plot = max(300, 60 + LINE * columns)
+    planes = PLANES if len(summaries) <= 2 else PLANES[:1]
+    columns = len(summaries) * len(planes)
+    tile = min(240, (WIDTH - 2 * MARGIN - (columns - 1) * GAP - 30) // columns)
+    plot = max(300, 60 + LINE * len(summaries))
     lines = max(_wrap(name, tile).count("\n") + 1 for name in names)
     height = BOTTOM + plot + 120 + 2 * tile + GAP + TOP + 20 * lines
     made = style.figure(WIDTH, height)
@@ -44,37 +46,19 @@ def reach_figure(path: str | Path, summaries: Sequence[Summary], *, title: str =
     base = BOTTOM + plot + 120
     shown = None
     for i, (summary, name) in enumerate(zip(summaries, names)):
-        x = MARGIN + 30 + i * (tile + GAP)
-        peak = float(summary.map.max())
-        for row, values in enumerate((summary.map, summary.negative_map)):
-            ax = style.image_axes(made, (x, base + (1 - row) * (tile + GAP), tile, tile))
-            shown = _heat(
-                ax, AXIAL.cut(values, values.shape[2] // 2), peak, AXIAL.extent_mm(values.shape, summary.spacing_mm)
-            )
-            if i == 0:
-                side = "|gradient|" if row == 0 else "negative part"
-                ax.text(
-                    -0.06,
-                    0.5,
-                    side,
-                    transform=ax.transAxes,
-                    color=style.MUTED,
-                    fontsize=8,
-                    rotation=90,
-                    ha="right",
-                    va="center",
-                )
-            if row == 0:
-                wrapped = _wrap(name, tile)
-                ax.text(
-                    0,
-                    1.03,
-                    wrapped,
-                    transform=ax.transAxes,
-                    color=style.SERIES[i % len(style.SERIES)],
-                    fontsize=7.5,
-                    va="bottom",
-                )
+        for j, plane in enumerate(planes):
+            x = MARGIN + 30 + (i * len(planes) + j) * (tile + GAP)
+            for row, values in enumerate((summary.map, summary.negative_map)):
+                ax = style.image_axes(made, (x, base + (1 - row) * (tile + GAP), tile, tile))
+                extent = plane.extent_mm(values.shape, summary.spacing_mm)
+                shown = _heat(ax, plane.cut(values, values.shape[plane.axis] // 2), float(summary.map.max()), extent)
+                if i == j == 0:
+                    at = {"transform": ax.transAxes, "color": style.MUTED, "fontsize": 8, "ha": "right", "va": "center"}
+                    ax.text(-0.06, 0.5, "negative part" if row else "|gradient|", rotation=90, **at)
+                if row == 0:
+                    text = _wrap(name, tile) if j == 0 else plane.name.lower()
+                    colour = style.MUTED if j else style.SERIES[i % len(style.SERIES)]
+                    ax.text(0, 1.03, text, transform=ax.transAxes, color=colour, fontsize=7.5, va="bottom")
     colour_bar(made, shown, (MARGIN + 30, base - 34, 460, 8))
     bar = made.axes[-1]
     bar.set_xticks([0, 1 / 3, 2 / 3, 1], ["0.1 %", "1 %", "10 %", "100 % of the largest"])

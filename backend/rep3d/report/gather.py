@@ -181,6 +181,9 @@ def _results(path: Path, subject: Subject) -> Results:
         raise BadInput(f"{path} is of task {task}, not {subject.task.key}", "Evaluate this network.")
     if subject.origin.get("weights") and own not in (None, subject.origin["sha256"]):
         raise BadInput(f"{path} was made with other weights than {subject.name}", "Evaluate this file.")
+    step = record["subject"].get("step")
+    if step is not None and subject.origin.get("step") not in (None, step):
+        raise BadInput(f"{path} was made at step {step}, {subject.name} is another", "Evaluate this checkpoint.")
     return made
 
 

@@ -79,11 +79,10 @@ def _curves(picture: Path | None) -> str:
     return _figure("Training", picture, "Loss and learning curves as the run logged them.")
 
 
-def _figure(title: str, picture: Path, caption: str, level: int = 2) -> str:
-    heading = f"<h{level}>{_e(title)}</h{level}>" if title else ""
+def _figure(title: str, picture: Path, caption: str = "", level: int = 2) -> str:
+    below = f"<figcaption>{_e(caption)}</figcaption>" if caption else ""
     return (
-        f'{heading}\n<figure><img src="{embedded(picture)}" alt="{_e(title or caption)}">'
-        f"<figcaption>{_e(caption)}</figcaption></figure>\n"
+        f'<h{level}>{_e(title)}</h{level}>\n<figure><img src="{embedded(picture)}" alt="{_e(title)}">{below}</figure>\n'
     )
 
 
@@ -135,7 +134,7 @@ def _masks(material: Material, pictures: Pictures) -> str:
         "the patch of the training. Right: profiles with distance and their spread."
     )
     figures = "".join(
-        _figure("", path, caption if i == 0 else name) for i, (name, path) in enumerate(pictures.kernels.items())
+        _figure(name, path, "" if i else caption, 3) for i, (name, path) in enumerate(pictures.kernels.items())
     )
     return (
         f"<h2>Masks over the large kernels</h2>\n{table(heads, rows)}"
@@ -157,9 +156,9 @@ def _fields(found: Survey, pictures: Pictures) -> str:
         "r50 mm",
         "r90 mm",
         "r99 mm",
-        "volume of 90 %, %",
-        "negative, %",
-        "r90 of theory, %",
+        "volume90 %",
+        "negative %",
+        "of theory %",
     ]
     theory = found.theory["logits"]
     size = " × ".join(f"{n * mm:.0f}" for n, mm in zip(theory.extent, found.subject.spacing_mm))
@@ -172,7 +171,7 @@ def _fields(found: Survey, pictures: Pictures) -> str:
 def _interval(found: Interval, scale: float = 1.0) -> str:
     if found.low is None or found.high is None:
         return f"{scale * found.mean:.3g}"
-    return f'{scale * found.mean:.3g} <span class="quiet">{scale * found.low:.3g}-{scale * found.high:.3g}</span>'
+    return f'{scale * found.mean:.3g}<br><span class="quiet">{scale * found.low:.3g} to {scale * found.high:.3g}</span>'
 
 
 def _timings(timings: Timings | None) -> str:
@@ -200,8 +199,7 @@ def _timings(timings: Timings | None) -> str:
 
 
 def _provenance(material: Material) -> str:
-    rows = [["file", f"<code>{_e(material.file.name)}</code>"]]
-    rows += [[_e(k), f"<code>{_e(v)}</code>"] for k, v in material.subject.origin.items() if isinstance(v, str)]
+    rows = [[_e(k), f"<code>{_e(v)}</code>"] for k, v in material.subject.origin.items() if isinstance(v, str)]
     rows += [[_e(k), _e(v)] for k, v in material.about.items() if v]
     rows.append(["task", _e(material.task.key)])
     rows += [["data", _e(material.task.dataset.get("source", "-"))]]
