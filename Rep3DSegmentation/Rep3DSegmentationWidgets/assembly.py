@@ -18,6 +18,7 @@ from .run_panel import RunPanel
 from .setup_panel import SetupPanel
 from .state import INFO, Catalog
 from .weights_panel import WeightsPanel
+from .why_panel import WhyPanel
 
 
 class Assembly:
@@ -33,7 +34,9 @@ class Assembly:
         self.results = ResultsPanel(self.context)
         self.batch = BatchPanel(self.context)
         self.weights = WeightsPanel(self.context, self.load_catalog)
-        panels = (self.setup, self.inputs, self.options, self.run, self.results, self.batch, self.weights)
+        self.why = WhyPanel(self.context)
+        self.run.cancel_why = self.why.cancel
+        panels = (self.setup, self.inputs, self.options, self.run, self.results, self.why, self.batch, self.weights)
         self.context.add(*panels)
         ui.setupOutput.setVisible(False)
         ui.deviceRefreshButton.connect("clicked()", self.load_catalog)
@@ -56,6 +59,7 @@ class Assembly:
         """The scene goes away, with the nodes of the result; a run ends by itself and says so."""
         state = self.context.state
         state.result, state.result_volume_id, state.estimate, state.confirm = None, None, None, None
+        self.why.scene_closed()
         self.context.refresh()
 
     def close(self) -> None:
@@ -63,6 +67,7 @@ class Assembly:
         if self.context.closed:
             return
         self.run.close()
+        self.why.close()
         self.context.close()
         close_client()
 

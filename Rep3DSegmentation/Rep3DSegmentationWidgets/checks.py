@@ -52,12 +52,33 @@ def batch_obstacle(state: PanelState, parameters: Parameters | None) -> str | No
     return _task_obstacle(state, choices)
 
 
+def why_obstacle(state: PanelState, parameters: Parameters | None) -> str | None:
+    """Why the masks of the network cannot be shown, or None if they can."""
+    common = _common_obstacle(state, parameters)
+    return common if common is not None or parameters is None else _task_obstacle(state, parameters.choices)
+
+
+def erf_obstacle(state: PanelState, parameters: Parameters | None) -> str | None:
+    """Why no voxel of the chosen volume can be explained, or None if one can."""
+    obstacle = why_obstacle(state, parameters)
+    if obstacle is not None or parameters is None:
+        return obstacle
+    if parameters.reference(VOLUME) is None:
+        return _("Choose a volume.")
+    try:
+        check_volume(parameters.reference(VOLUME), parameters.choices.harden)
+    except WorkerError as error:
+        return f"{error.message} {error.hint}".strip()
+    return None
+
+
 def busy_text(kind: str) -> str:
     """What is running, as a sentence."""
     return {
         "segment": _("A segmentation is running."),
         "batch": _("A batch is running."),
         "estimate": _("An estimate is being made."),
+        "why": _("Masks or a receptive field are being computed."),
         "weights": _("Weights are being checked or copied."),
         "install": _("Packages are being installed."),
     }[kind]

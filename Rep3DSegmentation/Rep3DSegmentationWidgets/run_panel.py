@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from Rep3DSegmentationLib.errors import WorkerError
@@ -18,6 +19,8 @@ from .text import duration_text, size_text
 
 #: A run that is estimated to take longer than this is only started after a question.
 LONG_RUN_S = 300.0
+#: Kinds of jobs whose progress is shown beside Apply, where they can be cancelled.
+KINDS = ("segment", "estimate", "why")
 
 
 class RunPanel:
@@ -27,6 +30,7 @@ class RunPanel:
         self.context, ui = context, context.ui
         self._run: SegmentationRun | None = None
         self._pending: Any = None  # of the estimate
+        self.cancel_why: Callable[[], None] = lambda: None  # of the panel that runs such jobs
         ui.applyButton.connect("clicked()", self.apply)
         ui.cancelButton.connect("clicked()", self.cancel)
         ui.estimateButton.connect("clicked()", self._on_estimate)
@@ -43,7 +47,7 @@ class RunPanel:
             obstacle or (_("Answer the question above.") if waiting else _("Segment the volume."))
         )
         ui.estimateButton.setEnabled(obstacle is None and not waiting)
-        job = state.job if state.job and state.job.kind in ("segment", "estimate") else None
+        job = state.job if state.job and state.job.kind in KINDS else None
         ui.cancelButton.setEnabled(job is not None and not job.cancelling)
         ui.cancelButton.setToolTip(_("Stop the run; nothing is changed.") if job else _("Nothing is running."))
         show_message(ui.messageFrame, ui.messageLabel, state.message)
@@ -62,11 +66,13 @@ class RunPanel:
     def cancel(self) -> None:
         """Stop what runs."""
         state = self.context.state
-        if state.job is None or state.job.kind not in ("segment", "estimate"):
+        if state.job is None or state.job.kind not in KINDS:
             return
         state.job = Job(state.job.kind, state.job.stage, state.job.fraction, None, cancelling=True)
         self.context.refresh()
-        if self._run is not None:
+        if state.job.kind == "why":
+            self.cancel_why()
+        elif self._run is not None:
             self._run.cancel()
         elif self._pending is not None:
             self._pending.cancel()

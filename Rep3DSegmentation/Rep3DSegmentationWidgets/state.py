@@ -20,7 +20,8 @@ class Message:
 
 @dataclass(frozen=True)
 class Job:
-    """What runs now. ``kind`` is "segment", "batch", "estimate", "weights" or "install"; ``fraction`` None: unknown."""
+    """What runs now. ``kind`` is "segment", "batch", "estimate", "why", "weights" or "install"; ``fraction`` None:
+    unknown."""
 
     kind: str
     stage: str = ""

@@ -58,6 +58,8 @@ def render_slice(
     centre: Sequence[float] | None = None,
     size: tuple[int, int] = (512, 512),
     field_of_view_mm: float | None = None,
+    foreground: Any = None,
+    foreground_opacity: float = 0.5,
 ) -> np.ndarray:
     """A slice view as an RGB array [height, width, 3].
 
@@ -66,6 +68,7 @@ def render_slice(
         orientation: "Axial", "Sagittal" or "Coronal".
         offset: of the slice along its normal, in mm; default: through ``centre``, else the middle of the volume.
         centre: RAS in mm, in the middle of the picture. field_of_view_mm: width of the picture.
+        foreground: a volume blended over the first one.
 
     Raises:
         RuntimeError: this machine cannot render.
@@ -80,6 +83,9 @@ def render_slice(
         try:
             logic.ResizeSliceNode(*size)
             logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume_node.GetID())
+            if foreground is not None:
+                logic.GetSliceCompositeNode().SetForegroundVolumeID(foreground.GetID())
+                logic.GetSliceCompositeNode().SetForegroundOpacity(foreground_opacity)
             node.SetOrientation(orientation)
             logic.FitSliceToAll()
             if centre is not None:
@@ -144,6 +150,7 @@ def render_3d(
             "vtkMRMLViewDisplayableManager",
             "vtkMRMLModelDisplayableManager",
             "vtkMRMLSegmentationsDisplayableManager3D",
+            "vtkMRMLVolumeRenderingDisplayableManager",
         )
         group = _managers(core, renderer, view, managers)
         camera = renderer.GetActiveCamera()

@@ -1,0 +1,131 @@
+"""All nodes of this kind lie in one subject-hierarchy folder beside their scan, are marked, and are removed together.
+
+The mark is an attribute, the scan a node reference: both are saved with the scene, so that a scene that was loaded can
+be cleaned up as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+from ..i18n import _
+
+#: Node attribute: "mask" or "erf"; which of the nodes it is; and the role of the reference to the scan.
+KIND, ROLE, SCAN = "Rep3D.Why", "Rep3D.WhyRole", "Rep3D.WhyScan"
+MASK, ERF = "mask", "erf"
+#: Node attribute: which of several receptive fields a node belongs to.
+GROUP = "Rep3D.WhyErf"
+
+
+def keep(node: Any, kind: str, role: str, scan: Any = None) -> Any:
+    """Mark a node as one of ours and put it into the folder of its scan (None: a folder of the scene). Returns it."""
+    node.SetAttribute(KIND, kind)
+    node.SetAttribute(ROLE, role)
+    node.SetNodeReferenceID(SCAN, scan.GetID() if scan is not None else None)
+    hierarchy = _hierarchy()
+    folder = _folder(scan)
+    item = hierarchy.GetItemByDataNode(node)
+    if item == hierarchy.GetInvalidItemID():
+        hierarchy.CreateItem(folder, node)
+    else:
+        hierarchy.SetItemParent(item, folder)
+    return node
+
+
+def keep_hidden(node: Any, kind: str, role: str) -> Any:
+    """Mark a node that serves the others and that no list shows (a colour table). Returns it."""
+    node.SetAttribute(KIND, kind)
+    node.SetAttribute(ROLE, role)
+    return node
+
+
+def kept(kind: str | None = None, role: str | None = None, scan: Any = None) -> list[Any]:
+    """Our nodes in the scene, narrowed down by what is given."""
+    scene, found = slicer.mrmlScene, []
+    for index in range(scene.GetNumberOfNodes()):
+        node = scene.GetNthNode(index)
+        if node.GetAttribute(KIND) is None or (kind is not None and node.GetAttribute(KIND) != kind):
+            continue
+        if role is not None and node.GetAttribute(ROLE) != role:
+            continue
+        if scan is not None and node.GetNodeReferenceID(SCAN) != scan.GetID():
+            continue
+        found.append(node)
+    return found
+
+
+def remove(nodes: list[Any]) -> int:
+    """Remove these nodes with their display, storage and rendering nodes; returns how many were ours to begin with."""
+    scene, hierarchy = slicer.mrmlScene, _hierarchy()
+    extra = {}
+    for node in nodes:
+        for other in _attached(node):
+            extra[other.GetID()] = other
+    for node in [*nodes, *extra.values()]:
+        item = hierarchy.GetItemByDataNode(node)
+        if item != hierarchy.GetInvalidItemID():
+            hierarchy.RemoveItem(item, False, False)  # the item alone: the node follows, whoever removes items
+        if scene.IsNodePresent(node):
+            scene.RemoveNode(node)
+    return len(nodes)
+
+
+def remove_all(scan: Any = None) -> int:
+    """Remove all of it, or what belongs to one scan, with the folders; returns how many nodes went.
+
+    A folder into which the user has put something else stays.
+    """
+    hierarchy = _hierarchy()
+    nodes = kept(scan=scan)
+    if len(nodes) == sum(1 for node in kept() if not node.GetHideFromEditors()):
+        nodes = kept()  # nothing is left that the hidden ones serve
+    invalid = hierarchy.GetInvalidItemID()
+    items = {hierarchy.GetItemByDataNode(node) for node in nodes} - {invalid}
+    folders = {hierarchy.GetItemParent(item) for item in items}
+    remove(nodes)
+    for folder in folders - {invalid}:
+        if hierarchy.GetItemAttribute(folder, KIND) and hierarchy.GetNumberOfItemChildren(folder) == 0:
+            hierarchy.RemoveItem(folder)
+    return len(nodes)
+
+
+def _folder(scan: Any) -> int:
+    """The folder for nodes of that scan: the one that holds some already, else a new one beside it."""
+    hierarchy = _hierarchy()
+    invalid = hierarchy.GetInvalidItemID()
+    source = hierarchy.GetItemByDataNode(scan) if scan is not None else invalid
+    parent = hierarchy.GetItemParent(source) if source != invalid else hierarchy.GetSceneItemID()
+    for node in kept():
+        same = node.GetNodeReferenceID(SCAN) == (scan.GetID() if scan is not None else None)
+        item = hierarchy.GetItemByDataNode(node)
+        folder = hierarchy.GetItemParent(item) if item != invalid else invalid
+        if same and folder != invalid and hierarchy.GetItemAttribute(folder, KIND):
+            return folder
+    name = _("Why: {name}").format(name=scan.GetName()) if scan is not None else _("Why")
+    folder = hierarchy.CreateFolderItem(parent, name)
+    hierarchy.SetItemAttribute(folder, KIND, "folder")
+    return folder
+
+
+def _attached(node: Any) -> list[Any]:
+    """Display, storage and volume-property nodes that serve this node alone."""
+    found = []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        for index in range(node.GetNumberOfDisplayNodes()):
+            display = node.GetNthDisplayNode(index)
+            if display is None:
+                continue
+            found.append(display)
+            if display.IsA("vtkMRMLVolumeRenderingDisplayNode"):
+                found += [n for n in (display.GetVolumePropertyNode(), display.GetROINode()) if n is not None]
+    if node.IsA("vtkMRMLStorableNode"):
+        for index in range(node.GetNumberOfStorageNodes()):
+            if node.GetNthStorageNode(index) is not None:
+                found.append(node.GetNthStorageNode(index))
+    return found
+
+
+def _hierarchy() -> Any:
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)

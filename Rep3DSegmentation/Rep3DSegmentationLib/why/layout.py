@@ -1,0 +1,112 @@
+"""A layout of its own for masks: three slice views, a 3D view and a plot. The scan's views keep what they show.
+
+Views are made by the application from the description; where there is none (a script without a main window), nothing
+happens and the nodes can be shown by hand.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+#: Any number that is not one of Slicer's own layouts.
+LAYOUT_ID = 5053
+SLICES = {"Rep3DWhyAxial": "Axial", "Rep3DWhyCoronal": "Coronal", "Rep3DWhySagittal": "Sagittal"}
+VIEW_3D, PLOT = "Rep3DWhy3D", "Rep3DWhyPlot"
+_BEFORE = "Rep3D.LayoutBefore"
+_MARGIN = 1.25  # of the picture around the taps
+
+
+def _slice_view(tag: str, orientation: str, label: str, color: str) -> str:
+    return f"""<item><view class="vtkMRMLSliceNode" singletontag="{tag}">
+      <property name="orientation" action="default">{orientation}</property>
+      <property name="viewlabel" action="default">{label}</property>
+      <property name="viewcolor" action="default">{color}</property></view></item>"""
+
+
+def description() -> str:
+    """The layout as Slicer's XML."""
+    colors = ("#F34A33", "#6EB04B", "#EDD54C")
+    slices = "".join(
+        _slice_view(tag, orientation, f"W{number}", color)
+        for number, ((tag, orientation), color) in enumerate(zip(SLICES.items(), colors), start=1)
+    )
+    return f"""<layout type="vertical" split="true">
+  <item><layout type="horizontal">{slices}</layout></item>
+  <item><layout type="horizontal">
+    <item><view class="vtkMRMLViewNode" singletontag="{VIEW_3D}">
+      <property name="viewlabel" action="default">W</property></view></item>
+    <item><view class="vtkMRMLPlotViewNode" singletontag="{PLOT}">
+      <property name="viewlabel" action="default">W</property></view></item>
+  </layout></item>
+</layout>"""
+
+
+def open_layout() -> bool:
+    """Show the layout; False where there is no layout to set."""
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    if node is None:
+        return False
+    if not node.IsLayoutDescription(LAYOUT_ID):
+        node.AddLayoutDescription(LAYOUT_ID, description())
+    if node.GetViewArrangement() != LAYOUT_ID:
+        node.SetAttribute(_BEFORE, str(node.GetViewArrangement()))
+        node.SetViewArrangement(LAYOUT_ID)
+    return True
+
+
+def close_layout() -> None:
+    """Back to the layout that was there before, if ours is still shown."""
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    if node is None or node.GetViewArrangement() != LAYOUT_ID:
+        return
+    before = node.GetAttribute(_BEFORE)
+    node.SetViewArrangement(int(before) if before else slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+
+
+def show_in_layout(volume: Any, rendering: Any, chart: Any, size_mm: float) -> None:
+    """Put a volume of taps, its rendering and the chart into the views of the layout, as far as there are such views.
+
+    Args:
+        rendering: the display node; it is then shown in our 3D view only. size_mm: width of the taps.
+    """
+    scene = slicer.mrmlScene
+    for tag, orientation in SLICES.items():
+        node = scene.GetSingletonNode(tag, "vtkMRMLSliceNode")
+        if node is None:
+            continue
+        node.SetOrientation(orientation)
+        node.JumpSliceByCentering(0.0, 0.0, 0.0)
+        width, height, _depth = node.GetDimensions()
+        scale = _MARGIN * size_mm / max(min(width, height), 1)
+        node.SetFieldOfView(scale * width, scale * height, node.GetFieldOfView()[2])
+        node.JumpSliceByCentering(0.0, 0.0, 0.0)
+    for composite in composites(own=True):
+        composite.SetBackgroundVolumeID(volume.GetID())
+        composite.SetForegroundVolumeID(None)
+        composite.SetLabelVolumeID(None)
+    view = scene.GetSingletonNode(VIEW_3D, "vtkMRMLViewNode")
+    if view is not None:
+        rendering.RemoveAllViewNodeIDs()
+        rendering.AddViewNodeID(view.GetID())
+        _aim(view, size_mm)
+    plot = scene.GetSingletonNode(PLOT, "vtkMRMLPlotViewNode")
+    if plot is not None:
+        plot.SetPlotChartNodeID(chart.GetID())
+
+
+def composites(own: bool) -> list[Any]:
+    """What the slice views show: those of our layout, or all others."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    return [node for node in nodes if (node.GetLayoutName() in SLICES) == own]
+
+
+def _aim(view: Any, size_mm: float) -> None:
+    """Look at the taps from the front, a little from above and from the side."""
+    for camera in slicer.util.getNodesByClass("vtkMRMLCameraNode"):
+        if camera.GetLayoutName() == view.GetLayoutName():
+            camera.SetFocalPoint(0.0, 0.0, 0.0)
+            camera.SetPosition(1.2 * size_mm, 2.4 * size_mm, 1.1 * size_mm)
+            camera.SetViewUp(0.0, 0.0, 1.0)
+            camera.ResetClippingRange()
