@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -109,6 +110,8 @@ class SegmentationRun:
         self._pending: Pending | None = None
         self._exported: ExportedVolume | None = None
         self._index, self._seconds = 0, 0.0
+        self._cancelled = False
+        self._sent = 0.0  # when the volume (or frame) under way was sent
         self._observers: list[int] = []
 
     @property
@@ -144,10 +147,12 @@ class SegmentationRun:
     def cancel(self) -> None:
         """Ask the worker to stop; ``on_error`` gets ``cancelled`` within a window. Harmless at any other time."""
         if self.running and self._pending is not None:
+            self._cancelled = True  # the answer may be under way already
             self._pending.cancel()
 
     def _send(self) -> None:
         self._exported = self._output.export(self._index, self._client)
+        self._sent = time.monotonic()
         try:
             self._pending = self._client.request(
                 "segment",
@@ -166,13 +171,17 @@ class SegmentationRun:
         count = self._output.count
         if count > 1:
             stage = _("frame {number} of {count}: {stage}").format(number=self._index + 1, count=count, stage=stage)
-            if eta_s is not None:
-                eta_s += self._seconds / max(self._index, 1) * (count - self._index - 1)
+            if eta_s is not None:  # the frames that wait take as long as this one
+                eta_s += (time.monotonic() - self._sent + eta_s) * (count - self._index - 1)
         self._on_progress((self._index + fraction) / count, stage, eta_s)
 
     def _take(self, result: dict[str, Any]) -> None:
         if not self.running:  # given up meanwhile
             self._client.discard_array(result["labels"])
+            return
+        if self._cancelled:
+            self._client.discard_array(result["labels"])
+            self._fail(WorkerError("cancelled", _("The segmentation was cancelled."), _("Nothing was changed.")))
             return
         try:
             self._discard_input()
