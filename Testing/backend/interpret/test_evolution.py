@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from rep3d.errors import BadInput
-from rep3d.interpret.evolution import evolution_rows, load_evolution, motion
+from rep3d.interpret.evolution import evolution_rows, load_evolution, motion, path_motion
 from rep3d.interpret.kernels import initial_kernels, kernels_from_network
 from rep3d.interpret.rate_field import branch_rate_field, mask_rate_field
 from rep3d.layers import CSLAConv3d
@@ -101,6 +101,8 @@ def test_equal_steps_of_w_are_seen_as_the_predicted_field(run):
     assert len(rows) == 16 and "motion_rms" not in rows[0]
     assert rows[8]["motion_predicted_correlation"] == pytest.approx(1, abs=1e-4)
     assert motion(series[0].blocks[0], series[1].blocks[0], "sgd").correlation < 0.99
+    there_and_back = path_motion([series[0], series[1], series[0]], 0)
+    assert np.allclose(there_and_back.measured, 2 * change.measured)
 
 
 def test_what_is_no_evolution_is_refused(run, checkpoint, weights_file, tmp_path):

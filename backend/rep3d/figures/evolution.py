@@ -13,7 +13,7 @@ from rep3d.figures.kernels import hatch_dead
 from rep3d.figures.masks import colour_bar, key
 from rep3d.figures.planes import AXIAL
 from rep3d.files import atomic_path
-from rep3d.interpret.evolution import motion
+from rep3d.interpret.evolution import path_motion
 from rep3d.interpret.kernels import volume_of
 from rep3d.interpret.masks import radial_profile
 from rep3d.interpret.rate_field import ADAPTIVE, branch_rate_field, mask_rate_field
@@ -32,7 +32,7 @@ def evolution_figure(path: str | Path, series: Sequence[KernelSet], index: int, 
     """Draw block ``index`` over the checkpoints; PNG, written atomically.
 
     Rows: mask M, the learning-rate field that it predicts, RMS of W . M. Right: radial profiles, and how far the taps
-    moved between the first and the last checkpoint beside the prediction.
+    moved between the checkpoints beside the prediction.
     """
     chosen = [series[i] for i in sorted({round(i) for i in np.linspace(0, len(series) - 1, COLUMNS)})]
     tile = (WIDTH - 2 * MARGIN - PLOT - 110 - (COLUMNS - 1) * GAP) // COLUMNS
@@ -56,7 +56,7 @@ def evolution_figure(path: str | Path, series: Sequence[KernelSet], index: int, 
     for i, (picture, name) in enumerate(zip(shown, _row_names(series[0]))):
         colour_bar(made, picture, (MARGIN + 20 + i * (step + GAP), 50, step, 8), name)
     half = (3 * tile + 2 * GAP - 96) // 2
-    left = MARGIN + 20 + len(chosen) * (tile + GAP) + 66
+    left = MARGIN + 20 + len(chosen) * (tile + GAP) + 80
     room = WIDTH - MARGIN - left
     _profiles(made, series, index, (left, BOTTOM + half + 96, room, half))
     _motion(made, series, index, (left, BOTTOM, room, half))
@@ -149,26 +149,19 @@ def _profiles(made: Any, series: Sequence[KernelSet], index: int, box: tuple, at
 
 def _motion(made: Any, series: Sequence[KernelSet], index: int, box: tuple) -> None:
     """Radial profiles of the measured change of W . M and of the predicted fields, each scaled to a mean of 1."""
-    first, last = series[0].blocks[index], series[-1].blocks[index]
-    found = motion(first, last, series[-1].optimizer)
-    final = mask_rate_field(last.mask.mask_CKKK, series[-1].optimizer).mean(0)
+    first = series[0].blocks[index]
+    found = path_motion(series, index)
     branches = branch_rate_field(first.kernel, (3, 3, 3), optimizer="adamw", **BRANCHES)
     r = "" if found.correlation is None else f", r = {found.correlation:.2f}"
     ax = style.plot_axes(made, box, "distance to the centre, taps", "relative to the mean tap")
     for values, colour, line, name in (
-        (found.measured, "white", "-", f"measured change of W · M{r}"),
-        (found.predicted, style.ACCENT, "-", f"predicted by M at step {series[0].step}"),
-        (final, style.WARM, "--", f"predicted by M at step {series[-1].step}"),
-        (
-            branches,
-            style.MUTED,
-            ":",
-            f"two branches, {max(first.kernel)}³ and 3³ (eq. 13)",
-        ),
+        (found.measured, "white", "-", f"change of W · M between checkpoints{r}"),
+        (found.predicted, style.ACCENT, "-", "predicted by the masks"),
+        (branches, style.MUTED, ":", f"two branches, {max(first.kernel)}³ and 3³ (eq. 13)"),
     ):
         alive = values[first.alive_box]
         profile = radial_profile(alive / alive.mean())
         ax.plot(profile.radius, profile.mean, line, color=colour, linewidth=1.6, label=name)
     ax.set_xlim(0, profile.radius[-1])
-    ax.set_ylim(bottom=0)
-    key(ax, framealpha=0.85)
+    ax.set_ylim(0, 1.5 * ax.get_ylim()[1])  # room for the legend
+    key(ax, framealpha=0.85, loc="upper right")

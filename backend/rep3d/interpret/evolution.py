@@ -65,8 +65,23 @@ def load_evolution(paths: Sequence[str | Path], *, from_start: bool = True) -> l
 def motion(before: KernelBlock, after: KernelBlock, optimizer: str) -> Motion:
     """How W . M moved between two checkpoints of a block, beside the field that its mask predicts."""
     measured = volume_of(after.effective_CKKK - before.effective_CKKK)
-    predicted = volume_of(mask_rate_field(before.mask.mask_CKKK, optimizer))
-    a, b = (v[before.alive_box].ravel().astype(np.float64) for v in (measured, predicted))
+    return _compared(measured, volume_of(mask_rate_field(before.mask.mask_CKKK, optimizer)), before)
+
+
+def path_motion(series: Sequence[KernelSet], index: int) -> Motion:
+    """The motions of block ``index`` summed over all intervals between checkpoints, beside the summed prediction.
+
+    The mask itself moves, so the prediction holds for short intervals: the more checkpoints, the better.
+    """
+    parts = [
+        motion(before.blocks[index], after.blocks[index], after.optimizer)
+        for before, after in itertools.pairwise(series)
+    ]
+    return _compared(sum(p.measured for p in parts), sum(p.predicted for p in parts), series[0].blocks[index])
+
+
+def _compared(measured: np.ndarray, predicted: np.ndarray, block: KernelBlock) -> Motion:
+    a, b = (v[block.alive_box].ravel().astype(np.float64) for v in (measured, predicted))
     contrast = a.std() > 0 and b.std() > 0
     return Motion(measured, predicted, float(np.corrcoef(a, b)[0, 1]) if contrast else None)
 

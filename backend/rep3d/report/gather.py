@@ -110,7 +110,7 @@ def _kernels(file: Path) -> tuple[KernelSet | None, str]:
     try:
         return load_kernels(file), ""
     except BadInput as error:
-        return None, str(error)
+        return None, str(error).replace(str(file), file.name)  # the page may leave this machine
 
 
 def _weights_facts(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
