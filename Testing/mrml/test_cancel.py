@@ -1,4 +1,4 @@
-"""A cancel counts from the moment it is given, also when the answer was already under way; and the time left of frames."""
+"""A cancel counts from the moment it is given, even when the answer is under way; and the time left of frames."""
 
 from __future__ import annotations
 
