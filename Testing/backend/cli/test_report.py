@@ -1,4 +1,4 @@
-"""`rep3d report`: what a page holds for a run and for weights, that it needs no network, and that a browser shows it."""
+"""`rep3d report`: what a page holds, that it needs no network, and that a browser shows it."""
 
 from __future__ import annotations
 
