@@ -114,13 +114,7 @@ class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         parameters = Parameters(node)
         parameters.set_defaults()
         if parameters.reference(VOLUME) is None:
-            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if (
-                first is not None
-                and first.IsA("vtkMRMLScalarVolumeNode")
-                and not first.IsA("vtkMRMLLabelMapVolumeNode")
-            ):
-                parameters.set_reference(VOLUME, first)
+            parameters.set_reference(VOLUME, shown_volume() or first_volume())
         self.context.parameters = parameters
         self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_choices_changed)
         self._observe_volume()
@@ -177,6 +171,13 @@ def shown_volume() -> Any:
     selection = slicer.app.applicationLogic().GetSelectionNode()
     node = slicer.mrmlScene.GetNodeByID(selection.GetActiveVolumeID() or "") if selection is not None else None
     return node if node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode" else None
+
+
+def first_volume() -> Any:
+    """The first scalar volume that the list of volumes offers, or None."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    fitting = (n for n in nodes if n.GetClassName() == "vtkMRMLScalarVolumeNode" and not n.GetHideFromEditors())
+    return next(fitting, None)
 
 
 class Rep3DSegmentationLogic(ScriptedLoadableModuleLogic, Rep3DLogic):
