@@ -249,12 +249,14 @@ def test_failing_half_way_keeps_no_old_numbers(tmp_path, result, monkeypatch):
 def test_interrupted_while_writing(tmp_path, signal_name):
     """A child is stopped in the middle of the label map: no final name exists afterwards."""
     code = """
-        import sys, time
+        import signal, sys, time
         from pathlib import Path
         from dataclasses import replace
         import numpy as np
         from rep3d.data.volume import Volume
         from rep3d.inference import nifti_writer, writing
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
         from rep3d.inference.result import SegmentationResult
         from rep3d.tasks import load_task
 

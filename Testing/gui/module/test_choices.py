@@ -77,7 +77,8 @@ def test_choices_are_saved_with_the_scene(panel, made_up, tmp_path):
     assert panel.ui.overlapSlider.value == 0.35 and panel.ui.roiSelector.currentNode().GetName() == "box"
     assert panel.ui.volumeSelector.currentNode().GetName() == "kept"
     assert panel.ui.structuresList.item(0).checkState() == 0
-    assert len(slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")) == 1
+    nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
+    assert [node.GetAttribute("ModuleName") for node in nodes].count("Rep3DSegmentation") == 1
 
 
 def test_deleting_chosen_nodes_is_noticed(panel, made_up):
