@@ -108,6 +108,43 @@ def segment(id, params: dict, fault: str) -> None:
     )
 
 
+def explain(id, method: str, params: dict, fault: str) -> None:
+    """``erf``: a field on the volume's own grid, strongest where it was asked about. ``masks``: one block, or none."""
+    import numpy as np
+
+    send(protocol.progress(id, 0.4, "following the gradient back", None))
+    end = time.monotonic() + (30.0 if fault == "slow" else 0.0)
+    while time.monotonic() < end and id not in CANCELLED:
+        time.sleep(0.005)
+    if id in CANCELLED:
+        return send(protocol.error(id, "cancelled", "It was cancelled."))
+    taps = np.ones((1, 3, 3, 3), np.float32)
+    files = {"mask": taps, "prior": taps[0], "kernel": taps}
+    if method == "erf":
+        shape = np.load(FOLDER / params["volume"]["array"], mmap_mode="r").shape
+        files = {"erf": np.full(shape, 1e-3, np.float32)}
+        files["erf"][tuple(params["at_ijk"])] = 1.0
+    for name, array in files.items():
+        np.save(FOLDER / f"{name}{id}.npy", array)
+    if method == "erf":
+        values = {"array": f"erf{id}.npy", "affine": params["volume"]["affine"], "voxel": params["at_ijk"]}
+        values |= {"class": params["class"] or 1, "class_name": "Liver", "value": 1.5, "params": params}
+        values |= {
+            "radius50_mm": 1.0,
+            "radius90_mm": 2.0,
+            "numbers": {"negative": None},
+            "warnings": ["a smaller patch"],
+        }
+    else:
+        profile = {"radius": [0, 1], "mean": [1, 1], "low": [1, 1], "high": [1, 1]}
+        row = {"name": "stage1.block1", "exponent": None, "numbers": None, "profile": profile}
+        row |= {"prior_profile": profile, "kernel_profile": profile}
+        values = {"weights": {"id": "fake", "task": "fake"}, "blocks": [] if fault == "no masks" else [row]}
+        for key, name in (("arrays", "mask"), ("priors", "prior"), ("kernels", "kernel")):
+            values[key] = {row["name"]: f"{name}{id}.npy" for row in values["blocks"]}
+    send(protocol.result(id, values))
+
+
 def handle(id, method: str, params: dict) -> None:
     fault = os.environ.get("REP3D_FAKE", "")
     if method == "ping":
@@ -118,6 +155,8 @@ def handle(id, method: str, params: dict) -> None:
         send(protocol.result(id, {"tasks": [{"key": "fake", "title": "Fake", "labels": LABELS}]}))
     elif method == "segment":
         segment(id, params, fault)
+    elif method in ("erf", "masks"):
+        explain(id, method, params, fault)
     elif method == "echo":
         send(protocol.result(id, {"length": len(json.dumps(params))}))
     elif method == "crash":
