@@ -1,10 +1,11 @@
 """How long a click takes in the Segment Editor once an abdominal volume is prepared: mouse event to changed segment.
 
-The effect runs in the test host in front of answers that are known (the generated abdomen of picking.py). All is timed
-that a person waits for: the event, the pick, the step of undo, masking off and on, Slicer's own commit, the panel.
-Prints a table and writes results/click.json. The bound to keep is 0.2 s on two cores.
+No network runs: the probabilities are those of a generated abdomen's own label map with soft edges, so that structures
+have the size and shape that they have in a scan. All is timed that a person waits for: the event, the pick, the step of
+undo, masking off and on, Slicer's own commit, the panel. Prints a table and writes results/editor_click.json. The bound
+to keep is 0.2 s on two cores. Needs ``slicer-core`` and PyQt5 (``pip install -e 'backend[slicer]'``).
 
-    python benchmarks/click.py [--size 512,512,300] [--repeats 3]
+    python benchmarks/editor_click.py [--size 512,512,300] [--repeats 3]
 """
 
 from __future__ import annotations
@@ -20,10 +21,42 @@ from typing import Any
 
 import numpy as np
 from machine import machine
-from picking import ROOT, abdomen, write_probabilities
+from scipy import ndimage
 
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / name) for name in ("Rep3DSegmentation", "SegmentEditorRep3D", "Testing", "")]
 BOUND_S = 0.2
-sys.path[:0] = [str(ROOT), str(ROOT / "SegmentEditorRep3D")]
+TILE = 64
+
+
+def abdomen(size: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels [X, Y, Z] of a generated abdomen brought to ``size`` voxels, and the size of a voxel in mm."""
+    from rep3d.phantom import generate
+
+    case = generate(seed=1)
+    labels, spacing = case.labels, np.linalg.norm(case.affine[:3, :3], axis=0)
+    index = [np.minimum((np.arange(n) + 0.5) * m // n, m - 1).astype(int) for n, m in zip(size, labels.shape)]
+    return labels[np.ix_(*index)], spacing * labels.shape / size
+
+
+def write_probabilities(path: Path, labels: np.ndarray) -> int:
+    """Each structure with an edge two voxels soft; returns the number of bytes."""
+    from rep3d.probability_map import ProbabilityWriter
+
+    boxes = ndimage.find_objects(labels)
+    writer = ProbabilityWriter(path, labels.shape, len(boxes) + 1)
+    for value, box in enumerate(boxes, start=1):
+        if box is None:
+            continue
+        low = [max(0, s.start - 4) // TILE * TILE for s in box]
+        high = [min(n, s.stop + 4) for s, n in zip(box, labels.shape)]
+        soft = ndimage.gaussian_filter((labels[tuple(map(slice, low, high))] == value).astype(np.float32), 1.0)
+        for corner in np.ndindex(*(-(-n // TILE) for n in soft.shape)):
+            start = [c * TILE for c in corner]
+            tile = soft[tuple(slice(s, s + TILE) for s in start)]
+            writer.add(value, tuple(a + b for a, b in zip(low, start)), tile)
+    writer.close()
+    return path.stat().st_size
 
 
 def make_bench(host: Any, size: tuple[int, int, int], folder: Path) -> Any:
@@ -96,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", default="512,512,300")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/click.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/editor_click.json")
     options = parser.parse_args()
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from slicerhost import Host
