@@ -79,8 +79,12 @@ class Assembly:
         state, answers = self.context.state, {}
         if state.loading or not state.ready:
             return
-        state.loading = True
-        self.context.client().on_log = self._on_worker_log
+        try:
+            self.context.client().on_log = self._on_worker_log
+        except WorkerError as error:  # no backend
+            self.context.tell_error(error)
+            return
+        state.loading, state.estimate = True, None  # weights and free memory may have changed
 
         def came(method: str, answer: dict[str, Any]) -> None:
             answers[method] = answer

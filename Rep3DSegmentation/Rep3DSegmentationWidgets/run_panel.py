@@ -99,6 +99,7 @@ class RunPanel:
 
     def _on_decline(self) -> None:
         self.context.state.confirm = None
+        self.context.state.estimate = None  # the next Apply looks again: other programs may have been closed
         self.context.refresh()
 
     # -- estimate
@@ -166,12 +167,12 @@ class RunPanel:
 
     def _judge(self, answer: dict[str, Any]) -> None:
         """Start, or ask first."""
-        need, free, seconds = answer["memory_bytes"], answer["memory_free_bytes"], answer["seconds"]
+        need, free, seconds = answer["memory_bytes"], answer["memory_free_bytes"], self._seconds(answer)
         if free is not None and need > free:
             self.context.state.confirm = _(
-                "This run needs about {need} of memory on {device}; {free} are free. It may fail. A region, less "
-                "overlap or another device needs less."
-            ).format(need=size_text(need), free=size_text(free), device=answer["device"])
+                "This run needs about {need} of this computer's memory; {free} are free. It may fail. A region needs "
+                "less; closing other programs frees some."
+            ).format(need=size_text(need), free=size_text(free))
         elif seconds is not None and seconds > LONG_RUN_S:
             self.context.state.confirm = _(
                 "This run takes about {time} on {device}. Less overlap, no mirroring or a region make it shorter."
@@ -185,13 +186,25 @@ class RunPanel:
             return _("Memory and time are checked before a run starts.")
         answer = state.estimate.answer
         windows = _("1 window") if answer["windows"] == 1 else _("{0} windows").format(answer["windows"])
-        return _("About {time} on {device}: {windows}, {need} of {free} free memory.").format(
-            time=duration_text(answer["seconds"]),
+        text = _("About {time} on {device}: {windows}, {need} of {free} free memory.").format(
+            time=duration_text(self._seconds(answer)),
             device=answer["device"],
             windows=windows,
             need=size_text(answer["memory_bytes"]),
             free=size_text(answer["memory_free_bytes"]),
         )
+        if answer["device_memory_bytes"] is not None:
+            gpu = _("{need} of GPU memory, {free} more are free there.").format(
+                need=size_text(answer["device_memory_bytes"]), free=size_text(answer["device_memory_free_bytes"])
+            )
+            text = f"{text} {gpu}"
+        return text
+
+    def _seconds(self, answer: dict[str, Any]) -> float | None:
+        """Of the whole run: the worker speaks of one volume, the run may be about all frames of a sequence."""
+        volume, options = self._chosen()
+        frame = frame_of(volume) if options.frames == "all" else None
+        return answer["seconds"] if frame is None or answer["seconds"] is None else answer["seconds"] * frame.count
 
     def _estimate_is_current(self) -> bool:
         parameters = self.context.parameters

@@ -124,11 +124,14 @@ def test_a_run_that_needs_too_much_or_is_long_waits_for_a_word(panel, made_up, m
     answer["memory_bytes"], free = 900 * 10**9, answer["memory_free_bytes"]
     panel.apply()
     assert panel.state.job is None and panel.ui.confirmFrame.visible
-    assert "needs about 900.0 GB of memory" in panel.ui.confirmLabel.text
+    assert "needs about 900.0 GB of this computer's memory" in panel.ui.confirmLabel.text
     assert not panel.ui.applyButton.enabled and panel.ui.applyButton.toolTip == "Answer the question above."
     panel.host.click(panel.ui.declineButton)
     assert not panel.ui.confirmFrame.visible and not results()
 
+    panel.host.click(panel.ui.estimateButton)
+    panel.wait_idle()
+    answer = panel.state.estimate.answer
     answer["memory_bytes"], answer["seconds"] = free // 10, 4000.0
     panel.apply()
     assert "takes about 1 h 6 min" in panel.ui.confirmLabel.text
