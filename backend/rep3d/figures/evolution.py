@@ -153,11 +153,11 @@ def _motion(made: Any, series: Sequence[KernelSet], index: int, box: tuple) -> N
     found = path_motion(series, index)
     branches = branch_rate_field(first.kernel, (3, 3, 3), optimizer="adamw", **BRANCHES)
     r = "" if found.correlation is None else f", r = {found.correlation:.2f}"
-    ax = style.plot_axes(made, box, "distance to the centre, taps", "relative to the mean tap")
+    ax = style.plot_axes(made, box, "distance to the centre, taps", "change of W · M, relative")
     for values, colour, line, name in (
-        (found.measured, "white", "-", f"change of W · M between checkpoints{r}"),
+        (found.measured, "white", "-", f"between checkpoints{r}"),
         (found.predicted, style.ACCENT, "-", "predicted by the masks"),
-        (branches, style.MUTED, ":", f"two branches, {max(first.kernel)}³ and 3³ (eq. 13)"),
+        (branches, style.MUTED, ":", "two branches (eq. 13)"),
     ):
         alive = values[first.alive_box]
         profile = radial_profile(alive / alive.mean())
