@@ -20,7 +20,7 @@ from .controller import ClickController, hover_text
 from .editor import Editor
 from .help_text import ICON, help_text
 from .hover_label import HoverLabel
-from .interaction import ADD, REMOVE, TAKE, ClickPoint, is_slice_view, point_of
+from .interaction import ADD, REMOVE, TAKE, ClickPoint, is_slice_view, point_at, point_of
 from .options_panel import OptionsPanel
 
 REAPPLY_MS = 30  # a slider that is dragged sends many values; each redo of the click costs some milliseconds
@@ -41,6 +41,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.panel: OptionsPanel | None = None
         self.controller = ClickController(Editor(scriptedEffect), self._refresh)
         self.label = HoverLabel(scriptedEffect)
+        self._cursor: tuple[str, tuple[int, int], str] | None = None  # ID of the view, pixel, action; None: nowhere
         self._session: ClickSession | None = None
         self._scene_observer: int | None = None
         self._poller: Poller | None = None
@@ -90,8 +91,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._wake()
 
     def deactivate(self) -> None:
-        self._reapply_timer.stop()
-        self.label.hide()
+        if self._reapply_timer is not None:  # an editor that is destroyed may clean up first
+            self._reapply_timer.stop()
+        self._leave_view()
         self._leave_scene()
         self.controller.leave()
 
@@ -101,6 +103,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._leave_session()
         self._leave_scene()
         self.controller.close()
+        self._cursor = None
         self.label.forget()
         if self._reapply_timer is not None:
             self._reapply_timer.stop()
@@ -129,12 +132,12 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.controller.source_changed()
 
     def layoutChanged(self) -> None:
-        self.label.hide()
+        self._leave_view()
 
     def interactionNodeModified(self, interactionNode: Any) -> None:
         """Placing a markup goes on in peace: clicks belong to it until it is done."""
         if interactionNode.GetCurrentInteractionMode() != slicer.vtkMRMLInteractionNode.ViewTransform:
-            self.label.hide()
+            self._leave_view()
             self.scriptedEffect.selectEffect("")
 
     def processInteractionEvents(self, callerInteractor: Any, eventId: int, viewWidget: Any) -> bool:
@@ -148,10 +151,18 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self._wake()
             return True
         if eventId in (vtk.vtkCommand.MouseMoveEvent, vtk.vtkCommand.EnterEvent):
-            self._hover(callerInteractor, viewWidget)
+            point, (x, y) = point_of(callerInteractor, viewWidget), callerInteractor.GetEventPosition()
+            self._cursor = (viewWidget.mrmlSliceNode().GetID(), (x, y), point.action)
+            self._hover(point, (x, y), viewWidget)
         elif eventId == vtk.vtkCommand.LeaveEvent:
-            self.label.hide()
+            self._leave_view()
         return False
+
+    def processViewNodeEvents(self, callerViewNode: Any, eventId: int, viewWidget: Any) -> None:
+        """A view that is scrolled, zoomed or turned shows something else under a mouse that rests."""
+        if self._cursor is not None and is_slice_view(viewWidget) and self._cursor[0] == callerViewNode.GetID():
+            _view, xy, action = self._cursor
+            self._hover(point_at(xy, action, callerViewNode), xy, viewWidget)
 
     # -- for scripts
 
@@ -199,20 +210,23 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     # -- steps
 
-    def _hover(self, interactor: Any, view_widget: Any) -> None:
-        point = point_of(interactor, view_widget)
+    def _leave_view(self) -> None:
+        self._cursor = None
+        self.label.hide()
+
+    def _hover(self, point: ClickPoint, xy: tuple[int, int], view_widget: Any) -> None:
         hit = self.controller.hover(point.ras)
         if hit is None:
             self.label.hide()
             return
         color = [channel / 255 for channel in hit.label["color"]]
-        self.label.show(view_widget, interactor.GetEventPosition(), hover_text(hit, point.action), color)
+        self.label.show(view_widget, xy, hover_text(hit, point.action), color)
 
     def _on_change(self, **values: Any) -> None:
         """The user set something in the panel."""
         settings.write(self.scriptedEffect, **values)
-        if PICK_SETTINGS.intersection(values):
-            self._reapply_timer.start()
+        if PICK_SETTINGS.intersection(values) and not self._reapply_timer.isActive():
+            self._reapply_timer.start()  # not anew: the click follows the slider while it is dragged
         self._refresh()
 
     def _on_catalog(self) -> None:
@@ -231,7 +245,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _on_scene_close(self, _scene: Any, _event: Any) -> None:
         """Nothing that waits or is shown outlives the scene."""
-        self.label.hide()
+        self._leave_view()
         self.controller.start_anew()
 
     def _leave_scene(self) -> None:

@@ -87,7 +87,11 @@ class ClickController:
         now, volume = self.settings, self.editor.volume
         answer = self._answer(now)
         voxel = geometry.voxel_at(volume, ras) if answer is not None else None
-        hit = answer.hit(voxel) if voxel is not None else None
+        try:
+            hit = answer.hit(voxel) if voxel is not None else None
+        except WorkerError as error:  # once: the answer counts as lost from now on
+            self.tell_error(error)
+            return None
         return hit if hit is not None and hit.probability >= now.Threshold else None
 
     def reapply(self) -> None:
@@ -98,7 +102,12 @@ class ClickController:
         if not last.stands(self.editor):
             self._last = None
             return
-        pick = self._pick(last.answer, last.point)
+        try:
+            pick = self._pick(last.answer, last.point)
+        except WorkerError as error:
+            self._last = None
+            self.tell_error(error)
+            return
         if last.applied and not self.editor.undo():
             self._last = None
             self.tell(_("The last click cannot be changed any more: undo is off in this editor."), WARNING)
@@ -239,7 +248,10 @@ class ClickController:
         if waiting.context != self.editor.context() or waiting.options != now.options or answer is None:
             self.tell(_("Ready. The click was dropped, because volume, segment or settings have changed since."))
         elif self._confirm():
-            self._take(answer, waiting.point)
+            try:
+                self._take(answer, waiting.point)
+            except WorkerError as error:
+                self.tell_error(error)
 
     def _answer(self, now: settings.Settings) -> PreparedVolume | None:
         """What hover and the waiting click look at: the whole volume if it is known, in local mode the last patch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +32,14 @@ def is_slice_view(view_widget: Any) -> bool:
 
 def point_of(interactor: Any, view_widget: Any) -> ClickPoint:
     """The point under the cursor, in double precision: a click at the edge of a voxel must not fall into the next."""
-    x, y = interactor.GetEventPosition()
-    node = view_widget.mrmlSliceNode()
-    ras = node.GetXYToRAS().MultiplyPoint((float(x), float(y), 0.0, 1.0))
     action = REMOVE if interactor.GetControlKey() else ADD if interactor.GetShiftKey() else TAKE
-    return ClickPoint(tuple(float(v) for v in ras[:3]), action, normal_of(node))
+    return point_at(interactor.GetEventPosition(), action, view_widget.mrmlSliceNode())
+
+
+def point_at(xy: Sequence[int], action: str, slice_node: slicer.vtkMRMLSliceNode) -> ClickPoint:
+    """The point that a view shows at a pixel now."""
+    ras = slice_node.GetXYToRAS().MultiplyPoint((float(xy[0]), float(xy[1]), 0.0, 1.0))
+    return ClickPoint(tuple(float(v) for v in ras[:3]), action, normal_of(slice_node))
 
 
 def normal_of(slice_node: slicer.vtkMRMLSliceNode) -> tuple[float, float, float]:

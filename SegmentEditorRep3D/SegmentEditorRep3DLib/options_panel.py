@@ -61,6 +61,7 @@ class OptionsPanel:
         self.status_label = qt.QLabel()
         self.status_label.setObjectName("Rep3DStatus")
         self.status_label.setWordWrap(True)
+        self.status_label.setTextFormat(qt.Qt.PlainText)  # names of nodes and segments are no markup
         effect.addOptionsWidget(self.status_label)
         self.mode_combo.setToolTip(
             _(

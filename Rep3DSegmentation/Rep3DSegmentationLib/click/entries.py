@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..grids import Grid
+from ..grids import Grid, is_linear
 from ..volumes import ExportedVolume, world_affine
 from .picking import PreparedVolume
 
@@ -47,9 +47,12 @@ class Entry:
 
 
 def signature_of(volume_node) -> tuple:
-    """What must stay the same for an answer to stay true: voxels, grid and the way to the world."""
+    """What must stay the same for an answer to stay true: voxels, grid and the way to the world.
+
+    () for what cannot be prepared: no image, or a way to the world that is no matrix.
+    """
     image = volume_node.GetImageData()
-    if image is None:
+    if image is None or not is_linear(volume_node.GetParentTransformNode(), None):
         return ()
     scalars = image.GetPointData().GetScalars()
     changed = (image.GetMTime(), scalars.GetMTime() if scalars is not None else 0)

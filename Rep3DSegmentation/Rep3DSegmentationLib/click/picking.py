@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ import numpy as np
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from ..backend_location import backend_module
+from ..errors import WorkerError
 from ..i18n import _
 
 if TYPE_CHECKING:
@@ -63,6 +66,8 @@ class PreparedVolume:
         label_info: the task's structures (``Label.to_dict()``).
         axes: 3x3, millimetres in the world of one step along i, j, k (columns), for smoothing and planes.
         labels: file of the label map [X, Y, Z] if the whole volume was segmented, else None.
+
+    ``hit``, ``pick`` and ``structure`` raise WorkerError when the files are damaged or gone; ``exists`` is false then.
     """
 
     def __init__(
@@ -76,18 +81,20 @@ class PreparedVolume:
         self.label_info = {int(label["value"]): label for label in label_info}
         self.whole = labels is not None
         self._map, self._labels = probabilities, labels
+        self._damaged = False
         self._axes = np.asarray(axes, float)
         self._read: OrderedDict[tuple[int, float], tuple[np.ndarray, Index]] = OrderedDict()
 
     def exists(self) -> bool:
-        """Whether its file is still there; the worker removes it when it forgets the volume."""
-        return self._map.path.exists()
+        """Whether its file is still there (the worker removes it when it forgets the volume) and is not damaged."""
+        return not self._damaged and self._map.path.exists()
 
     def hit(self, voxel: Index) -> Hit | None:
         """The most probable structure at a voxel, however improbable; None where there is none at all or outside."""
         if not all(0 <= v < n for v, n in zip(voxel, self.shape)):
             return None
-        found = {value: p for value, p in self._map.at(voxel).items() if value in self.label_info}
+        with self._reading():
+            found = {value: p for value, p in self._map.at(voxel).items() if value in self.label_info}
         if not found:
             return None
         value = max(found, key=lambda v: (found[v], -v))
@@ -152,8 +159,10 @@ class PreparedVolume:
         else:
             if self._labels is None:
                 raise ValueError("only a patch was segmented")
-            labels, (first, shape) = np.load(self._labels, mmap_mode="r"), box
-            mask = labels[tuple(slice(f, f + n) for f, n in zip(first, shape))] == value
+            first, shape = box
+            with self._reading():
+                labels = np.load(self._labels, mmap_mode="r")
+                mask = labels[tuple(slice(f, f + n) for f, n in zip(first, shape))] == value
         mask, start = trimmed(mask)
         if not mask.size:
             return _nothing(None, _("{name} was not found.").format(name=label["name"]))
@@ -164,7 +173,8 @@ class PreparedVolume:
         """Probabilities of a class, uint8 in its box; the last ones are remembered for the threshold's slider."""
         key = (value, smoothing_mm)
         if key not in self._read:
-            values, first = self._map.read(value)
+            with self._reading():
+                values, first = self._map.read(value)
             if smoothing_mm and values.size:
                 values = smoothed(values, smoothing_mm / np.linalg.norm(self._axes, axis=0))
             self._read[key] = values, first
@@ -172,6 +182,20 @@ class PreparedVolume:
                 self._read.popitem(last=False)
         self._read.move_to_end(key)
         return self._read[key]
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What goes wrong with the files becomes an error for the user, and nobody trusts them any more."""
+        try:
+            yield
+        except (OSError, ValueError, EOFError, backend_module("errors").Rep3DError) as error:
+            self._damaged = True
+            raise unreadable(error) from error
+
+
+def unreadable(error: Exception) -> WorkerError:
+    """For an answer of the worker whose files are damaged or gone."""
+    return WorkerError("internal", _("The result could not be read: {error}").format(error=error), _("Click again."))
 
 
 def level_of(threshold: float) -> int:

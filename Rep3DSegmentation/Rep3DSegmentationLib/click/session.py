@@ -22,7 +22,9 @@ from ..session import get_client
 from ..volumes import check_volume, export_volume, world_affine
 from .entries import ClickOptions, Entry, signature_of
 from .operation import OnError, OnReady, Operation, Ticket
-from .picking import PreparedVolume
+from .picking import PreparedVolume, unreadable
+
+MOST = 4  # volumes (times tasks) that are remembered: as many as the worker keeps open, forgotten in the same order
 
 
 class ClickSession:
@@ -160,6 +162,8 @@ class ClickSession:
 
         entry = self._entry(volume_node, options)
         if entry is not None:
+            name = self._name(entry.volume_id, options)
+            self._entries[name] = self._entries.pop(name)  # the one that was used last
             run(entry, True)
         else:
             self._open(operation, volume_node, options, lambda new: run(new, False))
@@ -228,12 +232,10 @@ class ClickSession:
         return entry
 
     def _answer(self, entry: Entry, volume_node, result: dict[str, Any]) -> PreparedVolume:
-        probability_map = backend_module("probability_map")
         try:
-            probabilities = probability_map.ProbabilityMap(entry.worker / result["probabilities"])
-        except Exception as error:
-            text = _("The result could not be read: {error}").format(error=error)
-            raise WorkerError("internal", text, _("Click again.")) from error
+            probabilities = backend_module("probability_map").ProbabilityMap(entry.worker / result["probabilities"])
+        except backend_module("errors").Rep3DError as error:
+            raise unreadable(error) from error
         labels = entry.worker / result["labels"] if result.get("labels") else None
         return PreparedVolume(probabilities, entry.label_info, world_affine(volume_node)[:3, :3], labels)
 
@@ -242,6 +244,8 @@ class ClickSession:
         name = self._name(entry.volume_id, options)
         older = self._entries.get(name)
         self._drop(lambda other: other is older)  # two patches that were asked for at once each opened the volume
+        surplus = list(self._entries.values())[: max(0, len(self._entries) + 1 - MOST)]
+        self._drop(lambda other: any(other is entry for entry in surplus))
         self._entries[name] = entry
         me = weakref.ref(self)
 

@@ -105,6 +105,23 @@ def test_only_a_few_volumes_stay_open(call, spec, weights_file, opened):
     assert call(click.window, "window", key=keys[0], at_ijk=[1, 2, 3])["probabilities"]
 
 
+def test_only_the_newest_patches_stay(call, folder, models, opened):
+    """Many clicks in local mode must not fill the disk; the whole volume's files are not touched."""
+    from rep3d.worker.open_volumes import MOST_PATCHES
+
+    whole = call(click.prepare, "prepare", key=opened["key"])
+    names = [
+        call(click.window, "window", key=opened["key"], at_ijk=[20, 17, 20 + n])["probabilities"]
+        for n in range(MOST_PATCHES + 2)
+    ]
+    left = {p.name for p in folder.iterdir()}
+    assert [name in left for name in names] == [False, False, *[True] * MOST_PATCHES]
+    assert [f"{name}.json" in left for name in names] == [name in left for name in names]
+    assert whole["labels"] in left and whole["probabilities"] in left
+    call(click.forget, "forget", key=opened["key"])
+    assert [p.name for p in folder.iterdir()] == ["in1.npy"]
+
+
 def test_cancelling_leaves_no_files(call, folder, opened):
     before = sorted(p.name for p in folder.iterdir())
     with pytest.raises(Cancelled):

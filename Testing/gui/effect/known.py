@@ -82,7 +82,8 @@ def make_known_session() -> Any:
 
         def prepared(self, volume_node: Any, options: Any) -> Any:
             signature, answer = self._known.get((volume_node.GetID(), options), (None, None))
-            return answer if answer is not None and signature == signature_of(volume_node) else None
+            still = answer is not None and signature == signature_of(volume_node) and answer.exists()
+            return answer if still else None
 
         def forget_all(self) -> None:
             self._known.clear()

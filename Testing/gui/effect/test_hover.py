@@ -39,6 +39,23 @@ def test_it_shows_nothing_where_a_click_takes_nothing(bench, session, tmp_path):
     assert texts(bench, "Red") == ["Liver 40%"]
 
 
+def test_it_follows_a_view_that_is_scrolled_under_a_resting_mouse(bench):
+    """The spleen ends at slice k = 4, above it is background."""
+    node = bench.host.slice_view("Red").mrmlSliceNode()
+    bench.host.hover_slice("Red", bench.ras((4, 7, 4)), control=True)
+    assert texts(bench, "Red") == ["\u2212 Spleen 100%"]
+    offset = node.GetSliceOffset()
+    node.SetSliceOffset(offset + 2.0)
+    assert texts(bench, "Red") == []
+    node.SetSliceOffset(offset - 2.0)
+    assert texts(bench, "Red") == ["\u2212 Spleen 100%"]
+    bench.host.leave_slice("Red")
+    node.SetSliceOffset(offset)
+    assert texts(bench, "Red") == []
+    bench.host.slice_view("Green").mrmlSliceNode().SetSliceOffset(0.0)
+    assert texts(bench, "Green") == []
+
+
 @pytest.mark.parametrize("end", ["leave", "effect", "volume", "scene", "cleanup", "forgotten"])
 def test_it_goes_away(bench, session, end):
     bench.host.hover_slice("Red", bench.ras(LIVER))

@@ -45,6 +45,20 @@ def test_the_slider_makes_the_last_click_anew_in_the_same_step_of_undo(graded):
     assert bench.segment().GetName() == "Liver"
 
 
+def test_the_click_follows_the_slider_while_it_is_dragged(graded):
+    """Values come faster than the click can be made anew, and the mouse never rests."""
+    bench, top = graded, (2, 2, 6)
+    bench.host.click_slice("Red", bench.ras(top))
+    slider, seen = bench.effect.panel.threshold_slider, set()
+    for step in range(31):
+        slider.setValue(0.5 + 0.01 * step)
+        bench.host.process_events(8)
+        seen.add(int(bench.mask().sum()))
+    assert len(seen) >= 3
+    bench.host.process_events(60)
+    np.testing.assert_array_equal(bench.mask(), expected(bench, top, 0.8))
+
+
 def test_a_threshold_above_the_click_takes_it_back_until_it_is_lowered(graded):
     bench, top = graded, (2, 2, 4)
     bench.host.click_slice("Red", bench.ras(top))

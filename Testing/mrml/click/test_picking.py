@@ -149,6 +149,19 @@ def test_a_structure_is_that_of_the_label_map_or_of_the_threshold(tmp_path):
     assert "Spleen" in prepared(tmp_path / "none", dense).structure(2, threshold=0.5).message
 
 
+@pytest.mark.parametrize("what", ["hit", "pick", "structure"])
+def test_damaged_files_are_an_error_for_the_user(tmp_path, what):
+    from Rep3DSegmentationLib.errors import WorkerError
+
+    dense = blobs((9, 8, 7), 5)
+    known = prepared(tmp_path, dense, labels=tmp_path / "never written.npy")
+    assert known.exists()
+    (tmp_path / "p.bin").write_bytes(b"x" * (tmp_path / "p.bin").stat().st_size)
+    with pytest.raises(WorkerError, match="could not be read") as caught:
+        known.structure(1) if what == "structure" else getattr(known, what)((4, 4, 3))
+    assert caught.value.code == "internal" and caught.value.hint and not known.exists()
+
+
 @SLOW
 @given(st.integers(0, 999), st.data())
 def test_planes_are_given_in_the_world(tmp_path_factory, seed, data):

@@ -217,3 +217,26 @@ def test_the_end_of_the_worker_is_noticed_and_the_next_click_works(session, volu
     session.window(volume, (3, 3, 3), options, *again.callbacks())
     wait(session, lambda: again.ended)
     assert again.ready
+
+
+def test_only_the_volumes_that_were_used_last_are_remembered(session, scene, options, client):
+    """As many as the worker keeps open; nothing of the others is left in the private folder."""
+    from Rep3DSegmentationLib.click.session import MOST
+
+    rng = np.random.default_rng(1)
+    volumes = [add_volume(rng.normal(100, 20, (12, 13, 14)).astype(np.int16), np.eye(4)) for _ in range(MOST + 1)]
+
+    def click(volume):
+        outcome = Outcome()
+        session.window(volume, (3, 3, 3), options, *outcome.callbacks())
+        wait(session, lambda: outcome.ended)
+        assert outcome.ready
+
+    for volume in [*volumes[:MOST], volumes[0], volumes[MOST]]:
+        click(volume)
+    known = [session._entry(volume, options) is not None for volume in volumes]
+    assert known == [True, False, *[True] * (MOST - 1)]
+    client.call("ping", timeout_s=10)
+    inputs = {entry.exported.array for entry in session._entries.values()}
+    answers = {p.name for p in client.folder.iterdir() if p.suffix == ".npy"}
+    assert answers == inputs and len(inputs) == MOST

@@ -37,7 +37,7 @@ def open_volume(job: Job, models: WarmModels) -> dict[str, Any]:
     prepared = prepare_for(weights, volumes.finite(volume), run=Run(job.progress, job.cancelled))
     job.check()
     task = weights.meta.task
-    key = models.open_volumes.add(OpenVolume(prepared, task.key, p["weights"], weights.sha256, []))
+    key = models.open_volumes.add(OpenVolume(prepared, task.key, p["weights"], weights.sha256))
     return {
         "key": key,
         "task": task.key,
@@ -95,6 +95,7 @@ def _run(job: Job, models: WarmModels, opened: OpenVolume, part: Prepared, label
     files = [path, index_path(path)]
     if labels:
         answer["labels"] = job.write_array("labels", np.asfortranarray(result.labelmap))
-        files.append(job.folder / answer["labels"])
-    opened.files += files
+        opened.files += [*files, job.folder / answer["labels"]]
+    else:
+        opened.keep_patch(files)
     return {**answer, "seconds": time.perf_counter() - start}

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rep3d.inference.prepared import Prepared
 from rep3d.worker.protocol import ProtocolError
 
 MOST = 4  # volumes that are kept open; one more, and the one that was used longest ago is forgotten
+MOST_PATCHES = 8  # of a volume, whose files are kept: each click in local mode leaves one
 
 
 @dataclass
 class OpenVolume:
-    """A volume on the network's grid, the weights that it was prepared for, and its files."""
+    """A volume on the network's grid, the weights that it was prepared for, and its files.
+
+    files: of the whole volume. patches: those of each patch, the newest last.
+    """
 
     prepared: Prepared
     task: str
     weights: str | None
     sha256: str
-    files: list[Path]
+    files: list[Path] = field(default_factory=list)
+    patches: list[list[Path]] = field(default_factory=list)
+
+    def keep_patch(self, files: list[Path]) -> None:
+        """Keep the files of one more patch, and remove those of the oldest if there are too many."""
+        self.patches.append(files)
+        while len(self.patches) > MOST_PATCHES:
+            remove(self.patches.pop(0))
+
+    def remove_files(self) -> None:
+        """Remove everything that belongs to it."""
+        remove(self.files)
+        for files in self.patches:
+            remove(files)
 
 
 class OpenVolumes:
@@ -49,10 +66,15 @@ class OpenVolumes:
         """Drop a volume and its files, if it is open."""
         volume = self._open.pop(key, None)
         if volume is not None:
-            for path in volume.files:
-                path.unlink(missing_ok=True)
+            volume.remove_files()
 
     def clear(self) -> None:
         """Drop all of them."""
         for key in list(self._open):
             self.forget(key)
+
+
+def remove(files: list[Path]) -> None:
+    """Remove files that are there."""
+    for path in files:
+        path.unlink(missing_ok=True)
