@@ -170,7 +170,7 @@ class WhyPanel(VTKObservationMixin):
         def done(nodes: Any) -> None:
             overlay.show_overlay(nodes.volume, volume, point.ras)
             row = tables.rows_of(nodes.table)[-1]
-            self._fill([_("Receptive field"), _("Value")], [[title, text] for title, text in row.items()])
+            self._fill([_("Receptive field"), _("Value")], [[title, short(text)] for title, text in row.items()])
             for warning in nodes.warnings:
                 self.context.log(WARNING, warning)
             text = _(
@@ -236,7 +236,7 @@ class WhyPanel(VTKObservationMixin):
         self._show_in_views()
         headers = [self._nodes.table.GetColumnName(i) for i in range(self._nodes.table.GetNumberOfColumns())]
         rows = [list(row.values()) for row in tables.rows_of(self._nodes.table)]
-        self._fill(headers, [["" if text == "nan" else text for text in row] for row in rows])
+        self._fill(headers, [[short(text) for text in row] for row in rows])
         self.context.refresh()
 
     def _show_in_views(self) -> None:
@@ -316,3 +316,12 @@ class WhyPanel(VTKObservationMixin):
 
     def _on_markups(self, _caller: Any, _event: Any) -> None:
         self.context.refresh()
+
+
+def short(text: str) -> str:
+    """A number of a table with the digits that matter; other text as it is, nothing for what does not apply."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return "" if value != value else f"{value:.4g}"

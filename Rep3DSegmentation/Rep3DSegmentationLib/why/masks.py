@@ -47,7 +47,7 @@ class Block:
         InputError for a channel that does not exist.
         """
         if channel is not None and not 0 <= channel < self.channels:
-            text = _("{block} has no channel {channel}; it has {count}.")
+            text = _("{block} has no channel {channel} (counted from 0); it has {count}.")
             raise InputError(text.format(block=self.name, channel=channel, count=self.channels))
         if name == "prior":
             return self.prior_KKK
@@ -96,7 +96,7 @@ def show_block(masks: MaskSet, block: Block, channel: int | None = None, scan: A
         values = np.asarray(block.part(part, channel), np.float32)
         name = names[part].format(title)
         if channel is not None and part != "prior":
-            name += _(", channel {0}").format(channel)
+            name += _(", channel {number} of {count}").format(number=channel + 1, count=block.channels)
         found = kept(MASK, part)
         node = found[0] if found else new_volume(name)
         node.SetName(name)

@@ -48,7 +48,7 @@ def test_browsing_changes_the_same_nodes(scene, masks):
         and node_ids(scene) - ids == {n.GetID() for n in folder.kept(folder.MASK, "colors signed")} - ids
     )
     assert np.array_equal(voxels(one.volumes["kernel"]), masks.blocks[0].kernel_CKKK[2])
-    assert one.volumes["kernel"].GetName().endswith("channel 2")
+    assert one.volumes["kernel"].GetName().endswith("channel 3 of 3")
     display = one.volumes["kernel"].GetDisplayNode()  # both signs: nothing is in the middle of the colours
     assert display.GetWindowLevelMin() == pytest.approx(-display.GetWindowLevelMax())
     other = show_block(masks, masks.blocks[1], 4)
