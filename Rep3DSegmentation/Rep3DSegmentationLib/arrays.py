@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .errors import WorkerError
 from .i18n import _
+from .launch import other_temporary_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +32,8 @@ def write_array(folder: Path, name: str, array: np.ndarray) -> None:
         raise WorkerError(
             "output_failed",
             _("The volume could not be written to {folder}: {error}").format(folder=folder, error=error),
-            _("{need:.0f} MB are needed there: free space on that disk, or set another temporary folder.").format(
-                need=array.nbytes / 1e6
+            _("{need:.0f} MB are needed there: free space on that disk, or {other}.").format(
+                need=array.nbytes / 1e6, other=other_temporary_folder()
             ),
         ) from error
 

@@ -30,7 +30,7 @@ def launch(python: str | None, variables: dict[str, str]) -> Child:
         raise WorkerError(
             "output_failed",
             _("No private temporary folder could be made: {error}").format(error=error),
-            _("Free space on the disk of the temporary folder, or choose another one in Slicer's settings."),
+            _("Free space on the disk of the temporary folder, or {other}.").format(other=other_temporary_folder()),
         ) from error
     command = [python, "-m", "rep3d.worker", "--folder", str(folder), "--parent", str(os.getpid())]
     try:
@@ -44,6 +44,13 @@ def launch(python: str | None, variables: dict[str, str]) -> Child:
             _("{python} could not be started: {error}").format(python=python, error=error),
             _("Check the installation of Slicer; its interpreter is called PythonSlicer."),
         ) from error
+
+
+def other_temporary_folder() -> str:
+    """How to have another temporary folder: Python does not look at Slicer's own setting."""
+    return _("let the environment variable {variable} name another one before Slicer starts").format(
+        variable="TEMP" if os.name == "nt" else "TMPDIR"
+    )
 
 
 def find_python() -> str:

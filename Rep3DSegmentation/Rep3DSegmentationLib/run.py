@@ -137,9 +137,14 @@ class SegmentationRun:
         self._output = make(self._volume_node, options.segmentation_node, options.harden, options.make_table)
         try:
             self._send()
-        except Exception:
+        except WorkerError:
             self._output.abandon()
             raise
+        except Exception as error:  # whatever it is, the caller hears of it as of any other
+            logging.exception("Rep3D: the volume could not be read")
+            self._output.abandon()
+            text = _("The volume could not be read: {error}")
+            raise WorkerError("internal", text.format(error=error), _("Please report this with the log.")) from error
         self.state = "running"
         _active[self._client] = self
         self._watch_scene()

@@ -263,6 +263,9 @@ def test_full_disk_while_the_volume_is_written(fake_client, make_volume, monkeyp
         with pytest.raises(WorkerError, match="No space left") as error:
             watch.start()
     assert error.value.code == "output_failed" and not watch.run.running and arrays_left(client) == []
+    assert ("TEMP" if os.name == "nt" else "TMPDIR") in error.value.hint, (
+        "Slicer's own setting of a temporary folder is not Python's"
+    )
     assert Watch(client, make_volume(two_blocks())).start().finish().run.state == "done"
 
 
@@ -272,6 +275,16 @@ def test_unexpected_error_while_taking_the_result_ends_the_run(fake_client, make
     monkeypatch.setattr(outputs, "import_labels", lambda *_a, **_k: 1 / 0)
     watch = Watch(fake_client(), make_volume(two_blocks())).start().finish()
     assert watch.errors[0].code == "internal" and watch.run.state == "failed" and "division" in caplog.text
+
+
+def test_unexpected_error_while_the_volume_is_read_is_told(fake_client, make_volume, monkeypatch, caplog):
+    from Rep3DSegmentationLib import outputs
+
+    monkeypatch.setattr(outputs, "export_volume", lambda *_a, **_k: 1 / 0)
+    watch = Watch(fake_client(), make_volume(two_blocks()))
+    with pytest.raises(WorkerError, match="division") as error:
+        watch.start()
+    assert error.value.code == "internal" and not watch.run.running and "division" in caplog.text
 
 
 def test_bent_volume_is_segmented_hardened_when_allowed(fake_client, make_volume, make_bend, scene):
