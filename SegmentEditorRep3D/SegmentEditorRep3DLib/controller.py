@@ -252,6 +252,9 @@ class ClickController:
                 self._take(answer, waiting.point)
             except WorkerError as error:
                 self.tell_error(error)
+                return
+            if self.preparation.warnings:  # such as a scan of another modality than the task's
+                self.tell(" ".join((self.status.text, *self.preparation.warnings)), WARNING)
 
     def _answer(self, now: settings.Settings) -> PreparedVolume | None:
         """What hover and the waiting click look at: the whole volume if it is known, in local mode the last patch."""

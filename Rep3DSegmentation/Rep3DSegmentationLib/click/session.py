@@ -147,7 +147,7 @@ class ClickSession:
                     operation.fail(error)
                     return
                 take(entry, answer)
-                operation.finish(answer, (*entry.warnings, *result["warnings"]))
+                operation.finish(answer, tuple(dict.fromkeys((*entry.warnings, *result["warnings"]))))
 
             def refused(error: WorkerError) -> None:
                 if was_open and error.code == "bad_request" and not operation.abandoned:

@@ -49,7 +49,7 @@ def make_known_session() -> Any:
     """A ClickSession whose answers are given by the test: ``session.answers[volume ID] = PreparedVolume``.
 
     ``hold`` is true while the "worker" computes; what was asked for then ends with the first ``poll()`` after it.
-    ``asked`` lists what was asked for: ("prepare" or "window", volume ID, voxel).
+    ``asked`` lists what was asked for: ("prepare" or "window", volume ID, voxel). ``warnings`` come with the answers.
     """
     from Rep3DSegmentationLib.click.entries import signature_of
     from Rep3DSegmentationLib.click.operation import Operation
@@ -60,7 +60,7 @@ def make_known_session() -> Any:
         def __init__(self) -> None:
             super().__init__(client=lambda: None)
             self.answers: dict[str, Any] = {}
-            self.hold, self.asked, self.fault = False, [], None
+            self.hold, self.asked, self.fault, self.warnings = False, [], None, ()
             self._known: dict[tuple, tuple] = {}
 
         def poll(self) -> int:
@@ -77,7 +77,7 @@ def make_known_session() -> Any:
                     answer = self.answers[volume.GetID()]
                     if _prepare:
                         self._known[name] = (operation.signature, answer)
-                    operation.finish(answer, ())
+                    operation.finish(answer, self.warnings)
             return len(due)
 
         def prepared(self, volume_node: Any, options: Any) -> Any:

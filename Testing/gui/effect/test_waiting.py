@@ -42,6 +42,18 @@ def test_the_first_click_prepares_and_is_applied_when_ready(early, session):
     assert not bench.mask().any()
 
 
+@pytest.mark.parametrize("mode", ["volume", "local"])
+def test_what_the_network_warns_of_is_said_with_the_click_that_waited(early, session, mode):
+    bench = early
+    bench.editor.activeEffect().setParameter("Mode", mode)
+    session.warnings = ("The scan looks like MR, but the task is for CT.",)
+    bench.host.click_slice("Red", bench.ras(LIVER))
+    finish(bench, session)
+    text = bench.effect.statusText()
+    assert "96 voxels" in text and "looks like MR" in text
+    assert "#b06000" in bench.effect.panel.status_label.styleSheet
+
+
 @pytest.mark.parametrize("answer", ["Cancel", "No"])
 def test_a_segment_that_was_hidden_meanwhile_is_asked_about(early, session, answer):
     bench = early
