@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -20,6 +22,7 @@ from rep3d.interpret.subjects import load_subject
 from rep3d.interpret.voxel_report import explain_file
 from rep3d.networks import create_network
 from rep3d.tasks import load_task
+from rep3d.weights import find_weights
 from torch import nn
 
 CPU = torch.device("cpu")
@@ -159,3 +162,25 @@ def test_nearest_voxel_at_the_rim():
     grid = Volume(np.zeros((4, 5, 6), np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
     assert explain_module.nearest(grid, np.array([100.0, -100.0, 5.1, 1])) == (3, 0, 3)
     assert to_network_grid(grid, (2.0, 2.0, 2.0)).shape == (4, 5, 6)
+
+
+def test_the_shipped_weights_on_a_real_scan(tmp_path):
+    """Head-and-neck CT stored in the order P, L, I: inside a parotid the gradient peaks close to the voxel itself."""
+    pytest.importorskip("matplotlib")
+    root = os.environ.get("REP3D_DATA")
+    if not root:
+        pytest.skip("REP3D_DATA is not set, so there are no real scans")
+    found = sorted(Path(root, "hn", "test").glob("*_ct.nii.gz"))
+    if not found:
+        pytest.skip(f"{root} has no hn/test")
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(found[0]).replace("_ct.", "_seg."))).transpose(2, 1, 0)
+    at = np.argwhere(labels == 4)
+    at = tuple(int(v) for v in at[np.abs(at - at.mean(0)).sum(1).argmin()])
+    explain_file(load_subject(str(find_weights("openkbp"))), found[0], at, tmp_path, CPU)
+    image = sitk.ReadImage(str(tmp_path / "erf.nii.gz"))
+    assert image.GetDirection() == sitk.ReadImage(str(found[0])).GetDirection()
+    values = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
+    assert json.loads((tmp_path / "erf.json").read_text(encoding="utf-8"))["class"] == 4
+    near = [slice(max(0, v - 6), v + 7) for v in at]
+    assert np.abs(np.unravel_index(values.argmax(), values.shape) - np.array(at)).max() <= 4
+    assert values[tuple(near)].mean() > 20 * np.median(values)
