@@ -141,8 +141,18 @@ def _fill_subject_hierarchy(core: Core) -> None:
         if hierarchy.GetItemByDataNode(node) == 0:
             hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
 
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def on_node_about_to_be_removed(_scene, _event, node) -> None:
+        hierarchy = core.scene.GetSubjectHierarchyNode()
+        if hierarchy is None or node is hierarchy or core.scene.IsClosing():
+            return
+        item = hierarchy.GetItemByDataNode(node)
+        if item != hierarchy.GetInvalidItemID():
+            hierarchy.RemoveItem(item, False, False)
+
     core.scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, on_node_added)
-    core.keep.append(on_node_added)
+    core.scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, on_node_about_to_be_removed)
+    core.keep += [on_node_added, on_node_about_to_be_removed]
 
 
 def _write_share_files(home: Path) -> None:
