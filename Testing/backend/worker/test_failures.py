@@ -158,3 +158,17 @@ def test_missing_packages_are_named(tmp_path):
         assert "torch" in error["message"] and "c10.dll" in error["message"]
     finally:
         worker.close()
+
+
+def test_hints_of_missing_weights_name_no_command(tmp_path, monkeypatch):
+    """Who sees them sits before a panel."""
+    from rep3d.errors import WeightsMissing
+    from rep3d.weights import find_weights, read_meta
+    from rep3d.worker.failures import describe
+
+    monkeypatch.setenv("REP3D_WEIGHTS_DIR", str(tmp_path))
+    for find in (lambda: find_weights("amos-ct"), lambda: read_meta(tmp_path / "gone.safetensors")):
+        with pytest.raises(WeightsMissing) as error:
+            find()
+        failure = describe(error.value)
+        assert failure.code == "weights_missing" and "`" not in failure.hint and "mport a weights file" in failure.hint

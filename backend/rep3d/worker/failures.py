@@ -81,7 +81,7 @@ def _hint(error: Rep3DError) -> str:
         return GPU_MEMORY_HINT if gpu else MEMORY_HINT
     if isinstance(error, DeviceUnavailable):
         return LOST_HINT if is_device_failure(error.__cause__) else DEVICE_HINT
-    if isinstance(error, WeightsMissing) and "--weights" in error.hint:
+    if isinstance(error, WeightsMissing) and ("--weights" in error.hint or "`rep3d" in error.hint):
         return "Import a weights file that was trained for this task, or train one."
     return re.sub(r" with -o\b|(?<!\S)--(?=\w)", "", error.hint)  # "--precision float32" reads well without
 
