@@ -13,6 +13,12 @@ from .client import OnProgress, WorkerClient
 from .errors import InputError, WorkerError
 from .run import RunResult, SegmentationRun, SegmentOptions, absolute_path, active_run
 from .volumes import geometry
+from .why.folder import remove_all
+from .why.layout import close_layout
+from .why.masks import show_block
+from .why.overlay import clear_overlays, show_overlay
+from .why.points import Point
+from .why.runs import ErfOptions, ErfRun, MasksRun
 
 
 class Rep3DLogic:
@@ -115,6 +121,47 @@ class Rep3DLogic:
     def estimate(self, volumeNode, options: SegmentOptions) -> dict[str, Any]:
         """Windows, memory and time that a run would need: one window is timed."""
         return self._call("estimate", self.estimateParams(volumeNode, options))
+
+    def showMasks(self, task: str | None = None, weights: str | None = None, block: str | None = None, channel=None):
+        """Show the mask, prior and kernel of a block (default: the first) and wait; returns its nodes (``MaskNodes``).
+
+        Args:
+            channel: of the kernel, from 0; default: all together.
+        """
+        run = MasksRun(self.client, task, weights)
+        run.start()
+        masks = run.wait(process_events)
+        return show_block(masks, masks.blocks[0 if block is None else masks.index(block)], channel)
+
+    def explainVoxel(
+        self,
+        volumeNode,
+        ras: Sequence[float],
+        task: str | None = None,
+        weights: str | None = None,
+        classIndex: int | None = None,
+        device: str = "auto",
+        hardenTransform: bool = False,
+        name: str = "point",
+    ):
+        """Show which voxels decided the one at ``ras`` (world, mm) and wait; returns the nodes (``ErfNodes``).
+
+        Args:
+            classIndex: value of the structure whose score is explained, 0 for background; default: the predicted one.
+            name: of the point, in the names of the nodes.
+        """
+        options = ErfOptions(task, weights, classIndex, device, hardenTransform)
+        run = ErfRun(self.client, volumeNode, Point(name, tuple(float(v) for v in ras)), options)
+        run.start()
+        nodes = run.wait(process_events)
+        show_overlay(nodes.volume, volumeNode, ras)
+        return nodes
+
+    def removeExplanations(self) -> int:
+        """Remove everything that ``showMasks`` and ``explainVoxel`` made; returns how many nodes went."""
+        clear_overlays()
+        close_layout()
+        return remove_all()
 
     def hello(self) -> dict[str, Any]:
         """Versions and devices of the worker."""

@@ -168,6 +168,7 @@ class WhyPanel(VTKObservationMixin):
         )
 
         def done(nodes: Any) -> None:
+            layout.close_layout()  # that of the masks, which does not show the scan
             overlay.show_overlay(nodes.volume, volume, point.ras)
             row = tables.rows_of(nodes.table)[-1]
             self._fill([_("Receptive field"), _("Value")], [[title, short(text)] for title, text in row.items()])
@@ -324,4 +325,6 @@ def short(text: str) -> str:
         value = float(text)
     except ValueError:
         return text
-    return "" if value != value else f"{value:.4g}"
+    if value != value:
+        return ""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -142,12 +142,12 @@ def _row(
         _("A (mm)"): point.ras[1],
         _("S (mm)"): point.ras[2],
         _("Logit"): float(result["value"]),
-        _("Radius holding 50 % (mm)"): float(result["radius50_mm"]),
-        _("Radius holding 90 % (mm)"): float(result["radius90_mm"]),
-        _("Volume of the 50 % surface (mL)"): sizes[0],
-        _("Volume of the 90 % surface (mL)"): sizes[1],
-        _("Share outside of the scan (%)"): 100 * outside,
-        _("Share that lowers the logit (%)"): None if negative is None else 100 * negative,
+        _("50 % within (mm)"): float(result["radius50_mm"]),
+        _("90 % within (mm)"): float(result["radius90_mm"]),
+        _("50 % surface (mL)"): sizes[0],
+        _("90 % surface (mL)"): sizes[1],
+        _("Outside the scan (%)"): 100 * outside,
+        _("Lowers the logit (%)"): None if negative is None else 100 * negative,
     }
 
 

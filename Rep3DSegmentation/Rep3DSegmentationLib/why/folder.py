@@ -43,9 +43,8 @@ def keep_hidden(node: Any, kind: str, role: str) -> Any:
 
 def kept(kind: str | None = None, role: str | None = None, scan: Any = None) -> list[Any]:
     """Our nodes in the scene, narrowed down by what is given."""
-    scene, found = slicer.mrmlScene, []
-    for index in range(scene.GetNumberOfNodes()):
-        node = scene.GetNthNode(index)
+    found = []
+    for node in slicer.mrmlScene.GetNodes():
         if node.GetAttribute(KIND) is None or (kind is not None and node.GetAttribute(KIND) != kind):
             continue
         if role is not None and node.GetAttribute(ROLE) != role:

@@ -98,13 +98,23 @@ def show_in_layout(volume: Any, rendering: Any, chart: Any, size_mm: float) -> N
 
 def composites(own: bool) -> list[Any]:
     """What the slice views show: those of our layout, or all others."""
-    nodes = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
-    return [node for node in nodes if (node.GetLayoutName() in SLICES) == own]
+    return [node for node in _nodes("vtkMRMLSliceCompositeNode") if (node.GetLayoutName() in SLICES) == own]
+
+
+def jump_to(ras: Any) -> None:
+    """Bring all slice views but ours to a point (mm)."""
+    for node in _nodes("vtkMRMLSliceNode"):
+        if node.GetLayoutName() not in SLICES:
+            node.JumpSliceByCentering(*(float(v) for v in ras))
+
+
+def _nodes(class_name: str) -> list[Any]:
+    return [node for node in slicer.mrmlScene.GetNodes() if node.IsA(class_name)]
 
 
 def _aim(view: Any, size_mm: float) -> None:
     """Look at the taps from the front, a little from above and from the side."""
-    for camera in slicer.util.getNodesByClass("vtkMRMLCameraNode"):
+    for camera in _nodes("vtkMRMLCameraNode"):
         if camera.GetLayoutName() == view.GetLayoutName():
             camera.SetFocalPoint(0.0, 0.0, 0.0)
             camera.SetPosition(1.2 * size_mm, 2.4 * size_mm, 1.1 * size_mm)

@@ -132,25 +132,23 @@ def number_columns(block: Block) -> list[tuple[str, str, list[Any]]]:
     parts = [numbers.get(key) or {} for key in ("mask", "prior", "effective")]
     rows: list[tuple[str, list[float | None]]] = []
     for radius in parts[0].get("energy_within") or {}:
-        rows.append(
-            (_("Energy within {0} taps").format(radius), [p.get("energy_within", {}).get(radius) for p in parts])
-        )
+        rows.append((_("Energy, r ≤ {0} taps").format(radius), [p.get("energy_within", {}).get(radius) for p in parts]))
     for key, title in (
-        ("radius50", _("Radius holding 50 % of the energy (taps)")),
-        ("radius90", _("Radius holding 90 % of the energy (taps)")),
+        ("radius50", _("50 % within (taps)")),
+        ("radius90", _("90 % within (taps)")),
         ("effective_radius", _("Effective radius (taps)")),
-        ("centre_to_edge", _("Centre to edge, ratio")),
+        ("centre_to_edge", _("Centre / edge")),
     ):
         rows.append((title, [p.get(key) for p in parts]))
     moved, pitch = numbers.get("moved") or {}, numbers.get("pitch_mm") or [None] * 3
     rows += [
-        (_("Learned exponent of the prior"), [None, block.row.get("exponent"), None]),
-        (_("Distance of the mask from the prior, relative"), [moved.get("relative"), None, None]),
-        (_("Correlation of the mask with the prior"), [moved.get("correlation"), None, None]),
-        (_("Share of taps that were never trained"), [None, None, numbers.get("dead_share")]),
+        (_("Learned exponent"), [None, block.row.get("exponent"), None]),
+        (_("|M - P| / |P|"), [moved.get("relative"), None, None]),
+        (_("Correlation, M and P"), [moved.get("correlation"), None, None]),
+        (_("Untrained taps, share"), [None, None, numbers.get("dead_share")]),
         (_("Channels"), [float(block.mask_CKKK.shape[0]), None, float(block.channels)]),
     ]
-    rows += [(_("Distance of taps along {0} (mm)").format(axis), [None, None, p]) for axis, p in zip("RAS", pitch)]
+    rows += [(_("Tap pitch {0} (mm)").format(axis), [None, None, p]) for axis, p in zip("RAS", pitch)]
     return [
         (_("Quantity"), "", [title for title, _values in rows]),
         (_("Mask"), "", [values[0] for _title, values in rows]),

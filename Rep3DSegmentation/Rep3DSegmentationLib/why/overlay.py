@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import slicer
 
 from .colors import field_colors
 from .folder import ERF, GROUP, kept
 from .images import show_range
-from .layout import composites
+from .layout import composites, jump_to
 from .surfaces import level_holding
 
 OPACITY = 0.65
 #: The display leaves out voxels beyond those that hold this share of the field; the brightest hold this one.
-SHOWN, BRIGHTEST = 0.9, 0.2
+SHOWN, BRIGHTEST = 0.7, 0.2
 
 
 def set_display(volume: Any, field_XYZ: np.ndarray) -> None:
@@ -40,7 +39,7 @@ def show_overlay(volume: Any, scan: Any, ras: Any = None) -> None:
         if node.IsA("vtkMRMLModelNode"):
             node.SetDisplayVisibility(node.GetAttribute(GROUP) == volume.GetAttribute(GROUP))
     if ras is not None:
-        slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *ras, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+        jump_to(ras)
 
 
 def clear_overlays() -> None:

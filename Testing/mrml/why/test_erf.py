@@ -172,7 +172,7 @@ def test_what_lies_outside_of_the_scan_is_left_out_and_told(scene, make_volume):
     assert voxels(nodes.volume)[:2].max() == 0
     (row,) = tables.rows_of(nodes.table)
     left_out = 1 - inside_scan(field, affine, exported)[0].sum() / field.sum()
-    assert float(row["Share outside of the scan (%)"]) == pytest.approx(100 * left_out, abs=1e-3)
+    assert float(row["Outside the scan (%)"]) == pytest.approx(100 * left_out, abs=1e-3)
 
 
 @pytest.fixture
@@ -192,9 +192,9 @@ def test_numbers_are_rows_of_one_table(scan):
     nodes = put(scan, "P2", "Spleen")
     rows = tables.rows_of(nodes.table)
     assert [row["ERF"] for row in rows] == ["ERF Liver at P1", "ERF Spleen at P2"]
-    assert rows[0]["Structure"] == "Liver" and float(rows[0]["Radius holding 50 % (mm)"]) == 6.0
-    assert float(rows[0]["A (mm)"]) == 2.0 and float(rows[1]["Share that lowers the logit (%)"]) == 25.0
-    assert 0 < float(rows[1]["Volume of the 50 % surface (mL)"]) < float(rows[1]["Volume of the 90 % surface (mL)"])
+    assert rows[0]["Structure"] == "Liver" and float(rows[0]["50 % within (mm)"]) == 6.0
+    assert float(rows[0]["A (mm)"]) == 2.0 and float(rows[1]["Lowers the logit (%)"]) == 25.0
+    assert 0 < float(rows[1]["50 % surface (mL)"]) < float(rows[1]["90 % surface (mL)"])
     again = put(scan)  # the same point and structure: replaced, not added
     assert [row["ERF"] for row in tables.rows_of(again.table)] == ["ERF Spleen at P2", "ERF Liver at P1"]
     assert again.table is nodes.table
@@ -225,7 +225,7 @@ def test_display_shows_the_voxels_that_hold_most(scan):
     display, values = nodes.volume.GetDisplayNode(), voxels(nodes.volume)
     assert display.GetApplyThreshold()
     shown = values[values >= display.GetLowerThreshold()].sum() / values.sum()
-    assert 0.9 <= shown < 0.93
+    assert 0.7 <= shown < 0.75
     assert display.GetWindowLevelMin() == 0 and 0 < display.GetWindowLevelMax() <= values.max()
     colors = display.GetColorNode().GetLookupTable()
     light = [sum(colors.GetTableValue(i)[:3]) for i in range(colors.GetNumberOfTableValues())]

@@ -80,11 +80,11 @@ def test_chart_draws_the_table(scene, masks):
 
 def test_table_of_numbers(scene, masks):
     rows = {row["Quantity"]: row for row in tables.rows_of(show_block(masks, masks.blocks[0]).table)}
-    assert rows["Radius holding 90 % of the energy (taps)"]["Kernel"] == "3"
-    exponent = rows["Learned exponent of the prior"]
+    assert rows["90 % within (taps)"]["Kernel"] == "3"
+    exponent = rows["Learned exponent"]
     assert (exponent["Mask"], exponent["Prior"], exponent["Kernel"]) == ("nan", "0.25", "nan")
-    assert rows["Distance of taps along S (mm)"]["Kernel"] == "4" and rows["Channels"]["Kernel"] == "3"
-    assert rows["Centre to edge, ratio"]["Mask"] == "nan"
+    assert rows["Tap pitch S (mm)"]["Kernel"] == "4" and rows["Channels"]["Kernel"] == "3"
+    assert rows["Centre / edge"]["Mask"] == "nan"
 
 
 def test_transfer_functions_show_the_strongest_taps(scene, masks):

@@ -198,3 +198,19 @@ def test_place_a_point(scene):
     assert interaction.GetCurrentInteractionMode() == slicer.vtkMRMLInteractionNode.Place
     assert points.place_point(markups) is markups
     interaction.SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.ViewTransform)
+
+
+def test_from_the_console(fake_client, scene, scan):
+    from Rep3DSegmentationLib.logic import Rep3DLogic
+
+    logic, before = Rep3DLogic(fake_client()), node_ids(scene)
+    world = (world_affine(scan) @ [3, 4, 5, 1])[:3]
+    nodes = logic.explainVoxel(scan, world, task="fake", classIndex=2, name="tumour")
+    assert "tumour" in nodes.volume.GetName() and nodes.radius90_mm == 2.0
+    masks = logic.showMasks("fake")
+    assert voxels(masks.volumes["mask"]).shape == (3, 3, 3)
+    with pytest.raises(InputError, match="no block"):
+        logic.showMasks("fake", block="stage7.block1")
+    with pytest.raises(InputError, match="outside"):
+        logic.explainVoxel(scan, (1e4, 0, 0), task="fake")
+    assert logic.removeExplanations() > 10 and node_ids(scene) == before
