@@ -289,7 +289,9 @@ class ClickController:
             action = _("removing") if point.action == REMOVE else _("adding")
             self.tell(text.format(action=action), WARNING)
             return
-        self._last = LastClick(point, answer, self.editor.context(), self.editor.fingerprint())
+        context, fingerprint = self.editor.context(), self.editor.fingerprint()
+        # Slicer keeps no step of undo where nothing has changed: the next undo would take back an earlier click
+        self._last = LastClick(point, answer, context, fingerprint, applied=done.changed > 0)
         self._say(done.status)
 
     def _on_preparation(self) -> None:

@@ -15,8 +15,8 @@ class LastClick:
     """A click that was made.
 
     point: where and how. answer: what it was picked from. context: volume, segmentation and segment then.
-    fingerprint: of the segmentation as the click left it. applied: false while it is taken back, because nothing
-    reaches the threshold.
+    fingerprint: of the segmentation as the click left it. applied: false while there is nothing to take back, because
+    nothing reaches the threshold or the segment is as it was.
     """
 
     point: ClickPoint

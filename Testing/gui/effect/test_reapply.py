@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 
 from .test_click import LIVER, SPLEEN
 from .world import component
@@ -78,6 +79,36 @@ def test_earlier_clicks_stay_when_the_last_one_is_made_anew(graded):
     np.testing.assert_array_equal(bench.mask(), first | expected(bench, spleen, 0.25))
     bench.editor.undo()
     np.testing.assert_array_equal(bench.mask(), first)
+
+
+def nothing_to_remove(bench):
+    bench.host.click_slice("Red", bench.ras((4, 7, 4)), control=True)
+
+
+def nothing_to_add(bench):
+    bench.host.click_slice("Red", bench.ras((2, 2, 6)), shift=True)
+
+
+def nothing_editable(bench):
+    empty = bench.segmentation.GetSegmentation().AddEmptySegment("", "nowhere")
+    bench.node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
+    bench.node.SetMaskSegmentID(empty)
+    bench.host.click_slice("Red", bench.ras((4, 7, 4)))
+
+
+@pytest.mark.parametrize("nothing", [nothing_to_remove, nothing_to_add, nothing_editable])
+def test_a_click_that_changed_nothing_is_not_made_anew_at_the_cost_of_the_one_before(graded, nothing):
+    """Slicer keeps no step of undo where nothing has changed: taking that one back would take back the other."""
+    bench = graded
+    bench.host.click_slice("Red", bench.ras((2, 2, 6)))
+    before = bench.mask()
+    nothing(bench)
+    slide(bench, 0.55)
+    slide(bench, 0.5)
+    np.testing.assert_array_equal(bench.mask(), before)
+    for _ in range(4):
+        bench.editor.undo()
+    assert not bench.mask().any()
 
 
 def paint(bench):
