@@ -74,6 +74,8 @@ def import_labels(
             _("The result has {have} voxels, the volume {want}.").format(have=labels_XYZ.shape, want=grid.shape),
             _("Run again; if it happens again, please report it."),
         )
+    image = labelmap_image(labels_XYZ, grid)  # needs memory: before anything is changed
+    absent = _absent(image, label_info)
     node = segmentation_node
     if node is None:
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name or _("Segmentation"))
@@ -84,8 +86,6 @@ def import_labels(
     source = None if in_world else volume_node
     if segmentation.GetNumberOfSegments() == 0:
         take_frame_of(node, source)  # before the reference geometry, which is written in the node's frame
-    image = labelmap_image(labels_XYZ, grid)
-    absent = _absent(image, label_info)
     placed = place(image, node, source)
     surfaces = segmentation.ContainsRepresentation(CLOSED_SURFACE)
     modifying = node.StartModify()

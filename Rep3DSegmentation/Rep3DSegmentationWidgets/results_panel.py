@@ -83,11 +83,14 @@ class ResultsPanel:
         node = self._node()
         if self.context.updating or node is None:
             return
+        qt.QApplication.setOverrideCursor(qt.Qt.WaitCursor)  # many structures take a while, on Slicer's own thread
         try:
             show_3d(node, bool(checked))
         except WorkerError as error:
             self.context.tell_error(error)
             return
+        finally:
+            qt.QApplication.restoreOverrideCursor()
         if checked:
             slicer.util.resetThreeDViews()
 

@@ -305,3 +305,17 @@ def test_result_is_beside_the_volume_in_the_subject_hierarchy(make_volume, scene
     hierarchy.SetItemParent(hierarchy.GetItemByDataNode(volume), study)
     node = import_labels(some_labels(), LABELS, volume).segmentation_node
     assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
+
+
+def test_no_memory_for_the_label_map_leaves_no_empty_node(make_volume, scene, monkeypatch):
+    from Rep3DSegmentationLib import segmentations
+
+    def full(*_arguments):
+        raise MemoryError
+
+    volume = make_volume(some_labels(), OBLIQUE)
+    nodes = scene.GetNumberOfNodes()
+    monkeypatch.setattr(segmentations, "labelmap_image", full)
+    with pytest.raises(MemoryError):
+        import_labels(some_labels(), LABELS, volume)
+    assert scene.GetNumberOfNodes() == nodes

@@ -228,3 +228,24 @@ print("nothing")
 def test_the_self_test_of_desktop_slicer_passes(panel):
     panel.loaded.instance.runTest(msec=1)
     assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1
+
+
+def test_surfaces_are_made_under_a_waiting_cursor(panel, hippocampus, monkeypatch):
+    import qt
+    from Rep3DSegmentationLib.errors import InputError
+    from Rep3DSegmentationWidgets import results_panel
+
+    panel.volume(hippocampus.array, hippocampus.affine)
+    panel.choose_task("msd-hippocampus")
+    panel.run()
+    shapes = []
+
+    def show(_node, _on):
+        shapes.append(qt.QApplication.overrideCursor().shape())
+        raise InputError("no surface today")
+
+    monkeypatch.setattr(results_panel, "show_3d", show)
+    panel.host.click(panel.ui.show3DButton)
+    assert shapes == [qt.Qt.WaitCursor] and "no surface today" in panel.message
+    assert qt.QApplication.overrideCursor() is None, "the cursor is given back, also after an error"
+    assert not panel.ui.show3DButton.checked
