@@ -21,10 +21,15 @@ from .status import INFO, WARNING, Status
 
 @dataclass(frozen=True)
 class Committed:
-    """What a click did: voxels of the segmentation that changed, and what to say about it."""
+    """What a click did: voxels of the segment that changed, what to say about it, and whether undo takes it back.
+
+    ``undoable`` is false if no segment has changed: Slicer keeps no step of undo for that, and the next undo would take
+    back what was done before.
+    """
 
     changed: int
     status: Status
+    undoable: bool
 
 
 def commit(editor: Editor, pick: Pick, point: ClickPoint, task: str, name_segment: bool) -> Committed | None:
@@ -40,11 +45,13 @@ def commit(editor: Editor, pick: Pick, point: ClickPoint, task: str, name_segmen
         return None
     segment_id = editor.segment_id
     editor.save_state()
+    filled = editor.filled(image)
     changed = editor.change(segment_id, image, remove=point.action == REMOVE)
+    undoable = bool(changed) or editor.filled(image) != filled  # others may have given way to what was there already
     segment = editor.segment(segment_id)
     if changed and point.action == TAKE and name_segment and has_default_name(segment):
         take_identity(segment, pick.hit.label, task)
-    return Committed(changed, _describe(pick, point, changed, image, segment.GetName(), warnings))
+    return Committed(changed, _describe(pick, point, changed, image, segment.GetName(), warnings), undoable)
 
 
 def fill_all(editor: Editor, picks: Sequence[Pick], task: str) -> Status:

@@ -290,8 +290,7 @@ class ClickController:
             self.tell(text.format(action=action), WARNING)
             return
         context, fingerprint = self.editor.context(), self.editor.fingerprint()
-        # Slicer keeps no step of undo where nothing has changed: the next undo would take back an earlier click
-        self._last = LastClick(point, answer, context, fingerprint, applied=done.changed > 0)
+        self._last = LastClick(point, answer, context, fingerprint, applied=done.undoable)
         self._say(done.status)
 
     def _on_preparation(self) -> None:

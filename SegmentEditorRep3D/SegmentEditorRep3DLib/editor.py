@@ -80,16 +80,20 @@ class Editor:
     def count(self, segment_id: str, image: Any) -> int:
         """Voxels of a segment within the extent of an image on the same lattice."""
         segment = self.segment(segment_id)
-        layer = segment.GetRepresentation(BINARY_LABELMAP) if segment is not None else None
-        if layer is None or layer.GetPointData().GetScalars() is None:
+        if segment is None:
             return 0
-        have, want = (np.array(one.GetExtent()).reshape(3, 2) for one in (layer, image))
-        low, high = np.maximum(have[:, 0], want[:, 0]), np.minimum(have[:, 1], want[:, 1])
-        if (low > high).any():
-            return 0
-        voxels = vtk_to_numpy(layer.GetPointData().GetScalars()).reshape(layer.GetDimensions(), order="F")
-        where = tuple(slice(a - start, z - start + 1) for a, z, start in zip(low, high, have[:, 0]))
-        return int(np.count_nonzero(voxels[where] == segment.GetLabelValue()))
+        return int(
+            np.count_nonzero(_within(segment.GetRepresentation(BINARY_LABELMAP), image) == segment.GetLabelValue())
+        )
+
+    def filled(self, image: Any) -> int:
+        """Voxels of all layers of all segments that are set within the extent of an image on the same lattice."""
+        segmentation, layers = self.segmentation.GetSegmentation(), {}
+        for index in range(segmentation.GetNumberOfSegments()):
+            layer = segmentation.GetNthSegment(index).GetRepresentation(BINARY_LABELMAP)
+            if layer is not None:
+                layers[layer.GetAddressAsString("")] = layer
+        return sum(int(np.count_nonzero(_within(layer, image))) for layer in layers.values())
 
     def fingerprint(self) -> tuple:
         """Changes with any change of the segments' voxels, names, colours or codes; not with how they are shown."""
@@ -117,3 +121,15 @@ class Editor:
         before = self.fingerprint()
         widget.undo()
         return self.fingerprint() != before
+
+
+def _within(layer: Any, image: Any) -> np.ndarray:
+    """The voxels of a layer (or None) within the extent of an image on the same lattice, as far as it has any."""
+    if layer is None or layer.GetPointData().GetScalars() is None:
+        return np.zeros((0, 0, 0), np.uint8)
+    have, want = (np.array(one.GetExtent()).reshape(3, 2) for one in (layer, image))
+    low, high = np.maximum(have[:, 0], want[:, 0]), np.minimum(have[:, 1], want[:, 1])
+    if (low > high).any():
+        return np.zeros((0, 0, 0), np.uint8)
+    voxels = vtk_to_numpy(layer.GetPointData().GetScalars()).reshape(layer.GetDimensions(), order="F")
+    return voxels[tuple(slice(a - start, z - start + 1) for a, z, start in zip(low, high, have[:, 0]))]

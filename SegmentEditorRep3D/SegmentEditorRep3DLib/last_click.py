@@ -16,7 +16,7 @@ class LastClick:
 
     point: where and how. answer: what it was picked from. context: volume, segmentation and segment then.
     fingerprint: of the segmentation as the click left it. applied: false while there is nothing to take back, because
-    nothing reaches the threshold or the segment is as it was.
+    nothing reaches the threshold or it has changed nothing.
     """
 
     point: ClickPoint

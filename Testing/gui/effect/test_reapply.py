@@ -111,6 +111,26 @@ def test_a_click_that_changed_nothing_is_not_made_anew_at_the_cost_of_the_one_be
     assert not bench.mask().any()
 
 
+def test_neighbours_that_gave_way_to_a_click_come_back_when_it_is_made_smaller(graded):
+    """The segment has the structure already, another one overlaps it: the click changes the other one alone."""
+    bench, top = graded, (2, 2, 6)
+    bench.node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+    first = bench.editor.currentSegmentID()
+    bench.host.click_slice("Red", bench.ras(top), shift=True)
+    mine, second = bench.mask(first), bench.add_segment("other")
+    bench.host.click_slice("Red", bench.ras(top), shift=True)
+    np.testing.assert_array_equal(bench.mask(second), mine)
+    bench.editor.setCurrentSegmentID(first)
+    bench.node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteAllSegments)
+    bench.host.click_slice("Red", bench.ras(top), shift=True)
+    assert not bench.mask(second).any()
+    slide(bench, 0.8)
+    np.testing.assert_array_equal(bench.mask(first), mine)
+    np.testing.assert_array_equal(bench.mask(second), mine & ~expected(bench, top, 0.8))
+    bench.editor.undo()
+    np.testing.assert_array_equal(bench.mask(second), mine)
+
+
 def paint(bench):
     bench.editor.activeEffect().saveStateForUndo()
     name = bench.segmentation.GetSegmentation().AddEmptySegment("", "painted by hand")
