@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -301,3 +302,17 @@ def test_worker_ends_when_this_process_is_killed(fake_backend):
     from rep3d.worker.folder import pid_alive
 
     wait_until(lambda: not pid_alive(worker))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="usleep is a function of POSIX")
+def test_answers_come_though_only_polls_let_other_threads_run(fake_client):
+    """As in desktop Slicer, whose event loop holds the interpreter's lock between the ticks of a timer."""
+    library = ctypes.PyDLL(None)  # unlike CDLL, it keeps the lock during calls
+    client = fake_client()
+    requests = [client.request("echo", {"text": "x" * 1000 * number}) for number in range(5)]
+    for _tick in range(200):
+        library.usleep(20_000)
+        client.poll()
+        if all(request.done for request in requests):
+            break
+    assert [request.result["length"] > 1000 * number for number, request in enumerate(requests)] == [True] * 5
