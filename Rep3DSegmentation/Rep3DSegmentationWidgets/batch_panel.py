@@ -34,6 +34,8 @@ class BatchPanel:
         ui.batchTable.verticalHeader().setVisible(False)
         ui.batchInputPath.connect("currentPathChanged(QString)", self._on_input)
         ui.batchOutputPath.connect("currentPathChanged(QString)", self._on_output)
+        for path in (ui.batchInputPath, ui.batchOutputPath):
+            path.connect("validInputChanged(bool)", self._on_validity)
         ui.batchFormatSelector.connect("currentIndexChanged(int)", self._on_format)
         ui.batchOverwriteCheckBox.connect("toggled(bool)", self._on_overwrite)
         ui.batchRunButton.connect("clicked()", self.run)
@@ -133,6 +135,11 @@ class BatchPanel:
 
     def _on_output(self, path: str) -> None:
         self._set(batch_output=path)
+
+    def _on_validity(self, _valid: bool) -> None:
+        """All that is said of a path that was cleared: it is no longer valid."""
+        ui = self.context.ui
+        self._set(batch_input=ui.batchInputPath.currentPath, batch_output=ui.batchOutputPath.currentPath)
 
     def _on_format(self, _index: int) -> None:
         if self._formats.value() is not None:

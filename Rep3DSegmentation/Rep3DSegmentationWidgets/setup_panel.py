@@ -26,6 +26,7 @@ class SetupPanel:
         ui.setupCheckButton.connect("clicked()", self.check)
         ui.restartButton.connect("clicked()", self._on_restart)
         ui.setupWheelsPath.connect("currentPathChanged(QString)", self._on_source)
+        ui.setupWheelsPath.connect("validInputChanged(bool)", self._on_source)  # all that is said of a cleared path
         ui.setupIndexEdit.connect("editingFinished()", self.context.refresh)
 
     def refresh(self) -> None:
@@ -103,7 +104,7 @@ class SetupPanel:
             self.context.ui.setupOutput.appendPlainText(line)
             self.context.log(INFO, line)
 
-    def _on_source(self, _path: str) -> None:
+    def _on_source(self, _path_or_validity: object) -> None:
         self.context.refresh()
 
     def _on_restart(self) -> None:

@@ -93,8 +93,13 @@ def test_a_path_line(slicer_host, tmp_path):
     slicer_host.dialogs.answer(str(tmp_path / "ümlaut"))
     line.browse()
     assert line.currentPath == str(tmp_path / "ümlaut")
-    assert seen[0] == str(tmp_path)
-    assert valid == [True, False]
+    assert seen == [str(tmp_path), str(tmp_path / "ümlaut")] and valid == [True], "nothing has to exist"
+    line.currentPath = ""
+    assert len(seen) == 2 and valid == [True, False], "an empty path is told as no longer valid only"
+    line.nameFilters = ["Images (*.png *.jpg)"]
+    line.currentPath = "photo.txt"
+    line.currentPath = "photo.jpg"
+    assert seen[2:] == ["photo.jpg"] and valid == [True, False, True]
     again = ctk.ctkPathLineEdit()
     again.settingKey = "Rep3D/Path"
     assert again.currentPath == str(tmp_path), "the history is shared through the settings"

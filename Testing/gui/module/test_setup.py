@@ -119,3 +119,17 @@ def test_cancel_during_the_installation(setup, monkeypatch):
     monkeypatch.setattr(installer.dependencies, "install", install)
     panel.host.click(panel.ui.installButton)
     assert pressed == [True] and "Cancelled" in panel.message and panel.ui.setupSection.visible
+
+
+def test_a_folder_that_was_cleared_is_forgotten(setup, tmp_path):
+    """CTK tells an empty path only as one that is no longer valid."""
+    panel, _installer = setup
+    panel.ui.setupWheelsPath.setCurrentPath(str(tmp_path))
+    assert f"from {tmp_path}" in panel.ui.setupPlanLabel.text
+    panel.ui.setupWheelsPath.setCurrentPath("")
+    assert "from the internet" in panel.ui.setupPlanLabel.text
+    for path, key in ((panel.ui.batchInputPath, "batch_input"), (panel.ui.batchOutputPath, "batch_output")):
+        path.setCurrentPath(str(tmp_path))
+        assert getattr(panel.parameters.choices, key) == str(tmp_path)
+        path.setCurrentPath("")
+        assert getattr(panel.parameters.choices, key) == "" and path.currentPath == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from PyQt5 import QtCore, QtWidgets
@@ -59,14 +60,20 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         self._button.setVisible(self.showBrowseButton)
 
     def _edited(self, text: str) -> None:
-        path = Path(text)
-        valid = bool(text) and (
-            path.is_dir() if not self.filters & self.Files else path.is_file() or self.filters & self.Writable > 0
-        )
-        if valid != self._valid:
-            self._valid = valid
+        """As the original: what does not pass its validator, an empty path above all, is not told as a new path."""
+        valid = self._acceptable(text)
+        before, self._valid = self._valid, valid
+        if valid:
+            self.currentPathChanged.emit(text)
+        if valid != before:
             self.validInputChanged.emit(valid)
-        self.currentPathChanged.emit(text)
+
+    def _acceptable(self, text: str) -> bool:
+        """Not empty, and with one of the extensions if there are name filters; nothing has to exist."""
+        extensions = re.findall(r"\*\.(\w+)", " ".join(self.nameFilters))
+        if not extensions:
+            return bool(text)
+        return any(re.fullmatch(rf".*\.{extension}?", text) for extension in extensions)
 
     def setCurrentPath(self, path: str) -> None:
         self._combo.setEditText(path)
