@@ -36,6 +36,7 @@ class WhyPanel(VTKObservationMixin):
         self._block, self._part, self._class = "", masks.PARTS[0], PREDICTED
         self._point, self._known = 0, 0  # row of the chosen point, number of points seen so far
         self._markups: Any = None
+        self._names: list[str] = []
         self._blocks, self._parts = ChoiceList(ui.whyBlockSelector), ChoiceList(ui.whyPartSelector)
         self._points, self._classes = ChoiceList(ui.whyPointSelector), ChoiceList(ui.whyClassSelector)
         ui.whyTable.verticalHeader().setVisible(False)
@@ -107,7 +108,7 @@ class WhyPanel(VTKObservationMixin):
         if markups is self._markups:
             return
         self.removeObservers(self._on_markups)
-        self._markups, self._known, self._point = markups, 0, 0
+        self._markups, self._names, self._known, self._point = markups, [], 0, 0
         kind = slicer.vtkMRMLMarkupsNode
         for event in (kind.PointPositionDefinedEvent, kind.PointRemovedEvent, kind.PointModifiedEvent):
             if markups is not None:
@@ -316,7 +317,10 @@ class WhyPanel(VTKObservationMixin):
         self.context.refresh()
 
     def _on_markups(self, _caller: Any, _event: Any) -> None:
-        self.context.refresh()
+        names = [point.name for point in points.points_of(self._markups)]
+        if names != self._names:  # a point that is only moved changes nothing here, and tells so many times
+            self._names = names
+            self.context.refresh()
 
 
 def short(text: str) -> str:

@@ -9,28 +9,30 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+import vtk
 
 from ..i18n import _
 
 #: Node attribute: "mask" or "erf"; which of the nodes it is; and the role of the reference to the scan.
 KIND, ROLE, SCAN = "Rep3D.Why", "Rep3D.WhyRole", "Rep3D.WhyScan"
 MASK, ERF = "mask", "erf"
+FOLDER = "folder"  # the same attribute of the folder's item
 #: Node attribute: which of several receptive fields a node belongs to.
 GROUP = "Rep3D.WhyErf"
 
 
 def keep(node: Any, kind: str, role: str, scan: Any = None) -> Any:
     """Mark a node as one of ours and put it into the folder of its scan (None: a folder of the scene). Returns it."""
+    hierarchy, folder = _hierarchy(), _folder(scan)  # before the node says that it is the scan's
     node.SetAttribute(KIND, kind)
     node.SetAttribute(ROLE, role)
     node.SetNodeReferenceID(SCAN, scan.GetID() if scan is not None else None)
-    hierarchy = _hierarchy()
-    folder = _folder(scan)
     item = hierarchy.GetItemByDataNode(node)
     if item == hierarchy.GetInvalidItemID():
         hierarchy.CreateItem(folder, node)
-    else:
+    elif hierarchy.GetItemParent(item) != folder:
         hierarchy.SetItemParent(item, folder)
+        _remove_empty_folders()  # the scan's that it was shown with before
     return node
 
 
@@ -76,18 +78,21 @@ def remove_all(scan: Any = None) -> int:
 
     A folder into which the user has put something else stays.
     """
-    hierarchy = _hierarchy()
     nodes = kept(scan=scan)
     if len(nodes) == sum(1 for node in kept() if not node.GetHideFromEditors()):
         nodes = kept()  # nothing is left that the hidden ones serve
-    invalid = hierarchy.GetInvalidItemID()
-    items = {hierarchy.GetItemByDataNode(node) for node in nodes} - {invalid}
-    folders = {hierarchy.GetItemParent(item) for item in items}
     remove(nodes)
-    for folder in folders - {invalid}:
-        if hierarchy.GetItemAttribute(folder, KIND) and hierarchy.GetNumberOfItemChildren(folder) == 0:
-            hierarchy.RemoveItem(folder)
+    _remove_empty_folders()
     return len(nodes)
+
+
+def _remove_empty_folders() -> None:
+    hierarchy, items = _hierarchy(), vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    for item in [items.GetId(index) for index in range(items.GetNumberOfIds())]:
+        ours = hierarchy.GetItemAttribute(item, KIND) == FOLDER and hierarchy.GetItemDataNode(item) is None
+        if ours and hierarchy.GetNumberOfItemChildren(item) == 0:
+            hierarchy.RemoveItem(item)
 
 
 def _folder(scan: Any) -> int:
@@ -100,11 +105,11 @@ def _folder(scan: Any) -> int:
         same = node.GetNodeReferenceID(SCAN) == (scan.GetID() if scan is not None else None)
         item = hierarchy.GetItemByDataNode(node)
         folder = hierarchy.GetItemParent(item) if item != invalid else invalid
-        if same and folder != invalid and hierarchy.GetItemAttribute(folder, KIND):
+        if same and folder != invalid and hierarchy.GetItemAttribute(folder, KIND) == FOLDER:
             return folder
     name = _("Why: {name}").format(name=scan.GetName()) if scan is not None else _("Why")
     folder = hierarchy.CreateFolderItem(parent, name)
-    hierarchy.SetItemAttribute(folder, KIND, "folder")
+    hierarchy.SetItemAttribute(folder, KIND, FOLDER)
     return folder
 
 

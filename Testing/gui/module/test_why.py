@@ -102,7 +102,7 @@ def test_what_decided_a_voxel(why, hippocampus):
     import slicer
     from Rep3DSegmentationLib.click.geometry import ijk_to_world, world_to_ijk
     from Rep3DSegmentationLib.volumes import voxels
-    from Rep3DSegmentationLib.why import folder
+    from Rep3DSegmentationLib.why import folder, layout
 
     ui = why.ui
     scan = why.volume(hippocampus.array, hippocampus.affine)
@@ -123,7 +123,7 @@ def test_what_decided_a_voxel(why, hippocampus):
     assert numbers["Structure"] == ["Anterior hippocampus"]
     half, most = (float(numbers[f"{share} % within (mm)"][0]) for share in (50, 90))
     assert 0 < half < most < 60
-    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    composites = layout.composites(own=False)
     assert {c.GetForegroundVolumeID() for c in composites} == {field.GetID()}
     assert len(folder.kept(folder.ERF, "surface 50")) == 1
 
@@ -231,6 +231,12 @@ def test_cancelled_and_given_up(why, made_up):
     slicer.mrmlScene.RemoveNode(volume)
     why.wait_idle()
     assert folder.kept() == [] and "deleted during the run" in why.message
+    why.volume(made_up)
+    add_point(why, np.eye(4), (18, 20, 16))
+    why.host.click(why.ui.whyErfButton)
+    why.host.close_scene()
+    why.wait_idle()
+    assert "scene was closed" in why.message and why.ui.whyPointSelector.currentText == "Where the crosshair is"
 
 
 def test_a_bent_scan_is_refused_until_a_copy_is_allowed(why, made_up):

@@ -117,6 +117,9 @@ def test_removed_together_with_all_that_serves_it(scene, masks, make_volume):
     item = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(nodes.table))
     assert hierarchy.GetItemName(item) == "Why: scan"
     assert len(node_ids(scene) - before) > 15
+    show_block(masks, masks.blocks[0])  # without a scan: the same nodes, in the scene's own folder
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(nodes.table)) != item
+    assert hierarchy.GetItemByName("Why: scan") == hierarchy.GetInvalidItemID()
     folder.remove_all()
     assert node_ids(scene) == before and hierarchy.GetNumberOfItems() == items
 
