@@ -276,9 +276,12 @@ class ClickSession:
         for node, observer in entry.observers:
             node.RemoveObserver(observer)
         if self._worker_lives(entry):
-            client = self._client()
-            client.request("forget", {"key": entry.key})
-            client.discard_array(entry.exported.array)
+            client, array = self._client(), entry.exported.array
+
+            def let_go(_answer) -> None:  # only then: Windows keeps a file that the worker still maps
+                client.discard_array(array)
+
+            client.request("forget", {"key": entry.key}, on_result=let_go, on_error=let_go)
 
     def _watch_scene(self) -> None:
         if self._observers:
