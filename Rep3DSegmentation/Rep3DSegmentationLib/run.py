@@ -14,9 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import slicer
-import vtk
-
 from .client import OnProgress, Pending, WorkerClient
 from .errors import InputError, WorkerError
 from .i18n import _
@@ -24,6 +21,7 @@ from .outputs import OneVolume
 from .rois import roi_param
 from .sequences import AllFrames
 from .volumes import ExportedVolume, check_volume
+from .watching import SceneWatch, given_up, not_taken
 
 _active: weakref.WeakKeyDictionary[WorkerClient, SegmentationRun] = weakref.WeakKeyDictionary()
 
@@ -112,7 +110,7 @@ class SegmentationRun:
         self._index, self._seconds = 0, 0.0
         self._cancelled = False
         self._sent = 0.0  # when the volume (or frame) under way was sent
-        self._observers: list[int] = []
+        self._watch: SceneWatch | None = None
 
     @property
     def running(self) -> bool:
@@ -147,7 +145,7 @@ class SegmentationRun:
             raise WorkerError("internal", text.format(error=error), _("Please report this with the log.")) from error
         self.state = "running"
         _active[self._client] = self
-        self._watch_scene()
+        self._watch = SceneWatch(self._volume_node, self._give_up)
 
     def cancel(self) -> None:
         """Ask the worker to stop; ``on_error`` gets ``cancelled`` within a window. Harmless at any other time."""
@@ -202,9 +200,7 @@ class SegmentationRun:
             self._fail(error)
             return
         except Exception as error:  # whatever it is, the run must end and say so
-            logging.exception("Rep3D: the result could not be taken into the scene")
-            text = _("The result could not be taken into the scene: {error}")
-            self._fail(WorkerError("internal", text.format(error=error), _("Please report this with the log.")))
+            self._fail(not_taken(error))
             return
         self.result = RunResult(
             made.segmentation_node,
@@ -234,13 +230,12 @@ class SegmentationRun:
     def _give_up(self, message: str) -> None:
         if self.running:
             self._pending.cancel()
-            self._fail(WorkerError("cancelled", message, _("The run was stopped; nothing was changed.")))
+            self._fail(given_up(message))
 
     def _end(self, state: str) -> None:
         self.state = state
-        for observer in self._observers:
-            slicer.mrmlScene.RemoveObserver(observer)
-        self._observers = []
+        if self._watch is not None:
+            self._watch.stop()
         if _active.get(self._client) is self:
             del _active[self._client]
         self._discard_input()
@@ -248,23 +243,6 @@ class SegmentationRun:
     def _discard_input(self) -> None:
         if self._exported is not None:
             self._client.discard_array(self._exported.array)
-
-    def _watch_scene(self) -> None:
-        name = self._volume_node.GetName()
-
-        @vtk.calldata_type(vtk.VTK_OBJECT)
-        def on_node_removed(_scene, _event, node) -> None:
-            if node is self._volume_node:
-                self._give_up(_("The volume {name} was deleted during the run.").format(name=name))
-
-        def on_close(_scene, _event) -> None:
-            self._give_up(_("The scene was closed during the run."))
-
-        scene = slicer.mrmlScene
-        self._observers = [
-            scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, on_node_removed),
-            scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, on_close),
-        ]
 
 
 def absolute_path(path: str) -> str:

@@ -6,21 +6,19 @@ once; a run whose scan is deleted or whose scene is closed is given up, and the 
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import slicer
-import vtk
 
 from ..client import OnProgress, Pending, WorkerClient
 from ..errors import InputError, WorkerError
 from ..i18n import _
 from ..run import absolute_path
 from ..volumes import ExportedVolume, check_volume, export_volume
+from ..watching import SceneWatch, given_up, not_taken
 from .erf import ErfNodes, show_erf
 from .masks import Block, MaskSet
 from .points import Point
@@ -45,7 +43,7 @@ class WhyRun(ABC):
         self._client, self._scan = client, scan
         self._on_progress, self._on_done, self._on_error = on_progress, on_done, on_error
         self._pending: Pending | None = None
-        self._observers: list[int] = []
+        self._watch: SceneWatch | None = None
 
     @property
     def running(self) -> bool:
@@ -64,7 +62,7 @@ class WhyRun(ABC):
             self._discard()
             raise
         self.state = "running"
-        self._watch_scene()
+        self._watch = SceneWatch(self._scan, self._give_up)
 
     def cancel(self) -> None:
         """Ask the worker to stop; ``on_error`` gets ``cancelled``. Harmless at any other time."""
@@ -116,9 +114,7 @@ class WhyRun(ABC):
             self._fail(error)
             return
         except Exception as error:  # whatever it is, the run must end and say so
-            logging.exception("Rep3D: the result could not be taken into the scene")
-            text = _("The result could not be taken into the scene: {error}")
-            self._fail(WorkerError("internal", text.format(error=error), _("Please report this with the log.")))
+            self._fail(not_taken(error))
             return
         self._end("done")
         if self._on_done is not None:
@@ -135,31 +131,13 @@ class WhyRun(ABC):
     def _give_up(self, message: str) -> None:
         if self.running:
             self._pending.cancel()
-            self._fail(WorkerError("cancelled", message, _("The run was stopped; nothing was changed.")))
+            self._fail(given_up(message))
 
     def _end(self, state: str) -> None:
         self.state = state
-        for observer in self._observers:
-            slicer.mrmlScene.RemoveObserver(observer)
-        self._observers = []
+        if self._watch is not None:
+            self._watch.stop()
         self._discard()
-
-    def _watch_scene(self) -> None:
-        name = self._scan.GetName() if self._scan is not None else ""
-
-        @vtk.calldata_type(vtk.VTK_OBJECT)
-        def on_node_removed(_scene, _event, node) -> None:
-            if node is self._scan:
-                self._give_up(_("The volume {name} was deleted during the run.").format(name=name))
-
-        def on_close(_scene, _event) -> None:
-            self._give_up(_("The scene was closed during the run."))
-
-        scene = slicer.mrmlScene
-        self._observers = [
-            scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, on_node_removed),
-            scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, on_close),
-        ]
 
 
 class MasksRun(WhyRun):
