@@ -43,6 +43,19 @@ class Grid:
         return np.array(self.ijk_to_ras) @ shift
 
 
+EDGE = 1e-6  # voxels: a point on the outer face of a border voxel belongs to it, whatever the rounding
+
+
+def nearest_voxel(index, shape: tuple[int, int, int]) -> tuple[int, int, int] | None:
+    """The voxel whose box holds a continuous index; None outside of the grid.
+
+    The test is made before rounding: a voxel reaches half its size to each side of its centre, slice 0 like any other.
+    """
+    if any(not -0.5 - EDGE <= v <= n - 0.5 + EDGE for v, n in zip(index, shape)):
+        return None
+    return tuple(int(min(max(np.floor(v + 0.5), 0), n - 1)) for v, n in zip(index, shape))
+
+
 def as_array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
     """A VTK matrix as a 4x4 array."""
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])

@@ -6,9 +6,7 @@ import numpy as np
 import slicer
 import vtk
 
-from ..grids import Grid
-
-EDGE = 1e-6  # voxels: a point on the outer face of a border voxel belongs to it, whatever the rounding
+from ..grids import Grid, nearest_voxel
 
 
 def world_to_ijk(volume_node, ras) -> np.ndarray:
@@ -28,11 +26,5 @@ def ijk_to_world(volume_node, ijk) -> np.ndarray:
 
 
 def voxel_at(volume_node, ras) -> tuple[int, int, int] | None:
-    """The voxel whose box holds a world point; None outside of the volume.
-
-    The test is made before rounding: a voxel reaches half its size to each side of its centre, slice 0 like any other.
-    """
-    index, shape = world_to_ijk(volume_node, ras), Grid.of(volume_node).shape
-    if any(not -0.5 - EDGE <= v <= n - 0.5 + EDGE for v, n in zip(index, shape)):
-        return None
-    return tuple(int(min(max(np.floor(v + 0.5), 0), n - 1)) for v, n in zip(index, shape))
+    """The voxel whose box holds a world point; None outside of the volume."""
+    return nearest_voxel(world_to_ijk(volume_node, ras), Grid.of(volume_node).shape)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..client import OnProgress, Pending, WorkerClient
 from ..errors import InputError, WorkerError
+from ..grids import nearest_voxel
 from ..i18n import _
 from ..run import absolute_path
 from ..volumes import ExportedVolume, check_volume, export_volume
@@ -234,7 +235,8 @@ class ErfRun(WhyRun):
 def voxel_at(exported: ExportedVolume, point: Point) -> tuple[int, int, int]:
     """The voxel of the scan whose box holds the point. Raises InputError outside of the scan."""
     index = (np.linalg.inv(np.array(exported.affine)) @ [*point.ras, 1.0])[:3]
-    if any(not -0.5 - 1e-6 <= v <= n - 0.5 + 1e-6 for v, n in zip(index, exported.shape)):
+    voxel = nearest_voxel(index, exported.shape)
+    if voxel is None:
         place = ", ".join(f"{v:.1f}" for v in point.ras)
         raise InputError(
             _("The point {name} ({place} mm) lies outside of {volume}.").format(
@@ -242,7 +244,7 @@ def voxel_at(exported: ExportedVolume, point: Point) -> tuple[int, int, int]:
             ),
             _("Place it inside of the scan."),
         )
-    return tuple(int(min(max(np.floor(v + 0.5), 0), n - 1)) for v, n in zip(index, exported.shape))
+    return voxel
 
 
 def _choice(task: str | None, weights: str | None) -> dict[str, str | None]:
