@@ -67,6 +67,15 @@ class Driver:
         self.raw(protocol.request(number, method, {**(params or {}), **more}))
         return number
 
+    def ends(self, count: int) -> dict[Any, dict[str, Any]]:
+        """The next ``count`` ends of requests by id; events in between are passed over."""
+        found: dict[Any, dict[str, Any]] = {}
+        while len(found) < count:
+            message = self.read()
+            if "event" not in message:
+                found[message["id"]] = message
+        return found
+
     def read(self, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """The next message, which must be a legal one."""
         try:

@@ -173,11 +173,7 @@ def test_ping_is_answered_while_a_job_runs_and_waiting_jobs_can_be_cancelled(wor
     third = worker.send("hello")
     ping = worker.send("ping")
     cancels = [worker.send("cancel", target=third), worker.send("cancel", target=first)]
-    ends = {}
-    while len(ends) < 6:
-        message = worker.read()
-        if "event" not in message:
-            ends[message["id"]] = message
+    ends = worker.ends(6)
     order = list(ends)
     assert order.index(ping) < order.index(first) < order.index(second)
     assert ends[first]["error"]["code"] == ends[third]["error"]["code"] == "cancelled"
@@ -192,11 +188,7 @@ def test_an_id_cannot_be_used_twice_at_once(worker, head):
         pass
     assert message["id"] == first and message["error"]["code"] == "bad_request"
     cancel = worker.send("cancel", target=first)
-    ends = {}
-    while len(ends) < 2:
-        message = worker.read()
-        if "event" not in message:
-            ends[message["id"]] = message
+    ends = worker.ends(2)
     assert ends[first]["error"]["code"] == "cancelled" and ends[cancel]["result"]["cancelled"]
 
 
@@ -303,11 +295,7 @@ def test_cancelling_a_folder_keeps_what_is_finished(worker, scans, tmp_path):
     while "scan 2 of 3, b.nrrd: segmenting" not in json.dumps(worker.read()):
         pass
     cancel = worker.send("cancel", target=id)
-    ends = {}
-    while len(ends) < 2:
-        message = worker.read()
-        if "event" not in message:
-            ends[message["id"]] = message
+    ends = worker.ends(2)
     assert ends[cancel]["result"]["cancelled"] and ends[id]["error"]["code"] == "cancelled"
     assert {p.name for p in out.iterdir()} == {"a_seg.nii.gz", "a_seg.json", "a_seg.csv"}
 

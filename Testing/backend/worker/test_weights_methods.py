@@ -125,11 +125,7 @@ def test_download(worker, home, mine):
         while "downloading" not in worker.read().get("stage", ""):
             pass
         cancel = worker.send("cancel", target=id)
-        ends = {}
-        while len(ends) < 2:
-            message = worker.read()
-            if "event" not in message:
-                ends[message["id"]] = message
+        ends = worker.ends(2)
         assert ends[cancel]["result"]["cancelled"] and ends[id]["error"]["code"] == "cancelled"
         (part,) = (home / "weights").iterdir()
         assert 0 < part.stat().st_size < len(data)
