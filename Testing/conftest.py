@@ -1,10 +1,20 @@
-"""The order of the folders: tests of the panel's Reload read the extension's modules anew, so they come last."""
+"""What holds for all tests: the order of the folders, and which examples property-based tests take.
+
+Tests of the panel's Reload read the extension's modules anew, so they come last. Property-based tests take the same
+examples on every run; HYPOTHESIS_PROFILE=explore takes new ones and keeps those that fail.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 LAST = ("Testing/gui", "Testing/packaging")
 
