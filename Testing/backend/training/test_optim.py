@@ -13,7 +13,8 @@ from rep3d.errors import BadInput
 from rep3d.networks import create_network
 from rep3d.tasks import load_task
 from rep3d.training.config import differences
-from rep3d.training.optim import MovingAverage, Schedule, decays, make_loss, make_optimizer
+from rep3d.training.optim import MovingAverage, Schedule, make_loss
+from rep3d.training.optimizer import decays, make_optimizer
 
 TASK = load_task("msd-hippocampus")
 
@@ -22,6 +23,8 @@ def test_schedules(config_of):
     cosine = Schedule(config_of(schedule="cosine", lr=1.0, warmup=10, steps=110))
     assert cosine.rate(0) == pytest.approx(0.1) and cosine.rate(9) == 1.0 and cosine.rate(10) == 1.0
     assert cosine.rate(60) == pytest.approx(0.5) and cosine.rate(109) < 1e-3
+    poly = Schedule(config_of(schedule="poly", lr=1.0, warmup=10, steps=110, poly_power=2.0))
+    assert poly.rate(9) == 1.0 and poly.rate(60) == pytest.approx(0.25) and poly.rate(110) == 0
     plateau = Schedule(config_of(schedule="plateau", lr=1.0, plateau_patience=2, plateau_factor=0.5))
     for dice in (0.1, 0.2, 0.2, 0.1):
         plateau.validated(dice)
@@ -93,3 +96,12 @@ def test_what_may_differ_between_a_run_and_its_continuation(config_of):
     assert differences(config.to_dict(), replace(config, threads=7, save_every=9, steps=9).to_dict()) == []
     cosine = replace(config, schedule="cosine")
     assert differences(cosine.to_dict(), replace(cosine, steps=9).to_dict()) == ["steps: 4 in the checkpoint, 9 now"]
+
+
+def test_a_checkpoint_of_an_earlier_version_is_continued_as_the_defaults_say(config_of):
+    new = config_of().to_dict()
+    later = {"accumulate", "schedule", "early_stop", "freeze", "lr_field_args", "sampling", "devices", "augment"}
+    old = {k: v for k, v in new.items() if k not in later}
+    old["schedule"], old["augment"] = new["schedule"], new["augment"]
+    assert differences(old, new) == []
+    assert differences(old, {**new, "freeze": ["encoder.*"]}) == ["freeze: [] in the checkpoint, ['encoder.*'] now"]

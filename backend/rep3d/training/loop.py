@@ -28,7 +28,8 @@ from rep3d.training.batches import Batch, Batches
 from rep3d.training.checkpoint import BEST, LAST, kept_name, random_states, save_checkpoint, set_random_states
 from rep3d.training.config import TrainConfig
 from rep3d.training.logs import RunLog
-from rep3d.training.optim import MovingAverage, Schedule, make_loss, make_optimizer
+from rep3d.training.optim import MovingAverage, Schedule, make_loss
+from rep3d.training.optimizer import make_optimizer
 from rep3d.training.validate import validate
 
 

@@ -1,4 +1,4 @@
-"""Optimiser, learning-rate schedule, loss and the moving average of the weights."""
+"""Learning-rate schedule, loss and the moving average of the weights; the optimiser is in `optimizer`."""
 
 from __future__ import annotations
 
@@ -11,28 +11,10 @@ from torch import nn
 from rep3d.training.config import TrainConfig
 
 
-def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay applies: not to vectors (norm gains, biases), nor to anything that makes a mask.
-
-    Pulling a generator's norms or the prior's exponent to zero would flatten the masks whatever the data say.
-    """
-    return parameter.ndim > 1 and "mask" not in name.split(".")
-
-
-def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD (Nesterov) over two groups, with and without weight decay."""
-    named = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for n, p in named if decays(n, p)], "weight_decay": config.weight_decay},
-        {"params": [p for n, p in named if not decays(n, p)], "weight_decay": 0.0},
-    ]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
-
-
 class Schedule:
-    """The learning rate of a step: base rate x linear warm-up x (cosine to 0 | plateau factor | 1).
+    """The learning rate of a step: base rate x linear warm-up x (cosine to 0 | poly to 0 | plateau factor | 1).
+
+    With f = (step - warmup) / (steps - warmup) in [0, 1], cosine is (1 + cos(pi f)) / 2 and poly (1 - f)^power.
 
     Plateau is ReduceLROnPlateau on the validation Dice: ``plateau_patience`` validations without a new best multiply
     the rate by ``plateau_factor``. State is three numbers.
@@ -46,8 +28,10 @@ class Schedule:
         """Learning rate of step ``step`` (0-based)."""
         c = self.config
         warm = min(1.0, (step + 1) / c.warmup) if c.warmup else 1.0
+        done = min(1.0, max(0.0, (step - c.warmup) / max(1, c.steps - c.warmup)))
+        if c.schedule == "poly":
+            return c.lr * warm * (1 - done) ** c.poly_power
         if c.schedule == "cosine":
-            done = min(1.0, max(0.0, (step - c.warmup) / max(1, c.steps - c.warmup)))
             return c.lr * warm * 0.5 * (1 + math.cos(math.pi * done))
         return c.lr * warm * self.scale
 
