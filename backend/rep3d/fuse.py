@@ -22,6 +22,8 @@ from rep3d.weights import EXPONENT_PREFIX, MASK_PREFIX, WeightsMeta
 
 # Fused and training-form logits may differ by float32 rounding alone.
 TOLERANCE = 1e-4
+# Arguments of a network that shape its training and leave nothing in the deployed form.
+TRAINING_ONLY = ("reparam", "lrbm", "csla", "deep_supervision")
 
 
 def alive_kernels(kernel_size: KernelSizes, patch: tuple[int, int, int]) -> list[tuple[int, int, int]]:
@@ -54,7 +56,7 @@ def fuse_network(network: nn.Module, patch: tuple[int, int, int]) -> nn.Module:
         raise BadInput("the network is fused already")
     trained_kernels = [list(stage[0].conv.kernel_size) for stage in network.encoder.stages]
     kernels = alive_kernels(trained_kernels, patch)
-    args = {k: v for k, v in spec["args"].items() if k not in ("reparam", "lrbm")}
+    args = {k: v for k, v in spec["args"].items() if k not in TRAINING_ONLY}
     fused = create_network(spec["name"], **{**args, "kernel_size": [list(k) for k in kernels], "deployed": True})
     source, target = copy.deepcopy(network).float().eval(), fused.eval()
     with torch.no_grad():

@@ -98,3 +98,52 @@ def test_clear_errors_for_wrong_input_and_names():
     with pytest.raises(BadInput, match="no argument width"):
         create_network("rep3d", width=3)
     assert {"rep3d", "rep3d-s", "rep3d-xs", "uxnet"} <= set(list_networks())
+
+
+def test_a_csla_network_costs_as_much_as_its_merge_and_has_no_masks():
+    from rep3d.fuse import block_masks, side_tensors
+    from rep3d.interpret.masks import masks_from_network
+    from rep3d.interpret.theory import theoretical_field
+
+    two = create_network("rep3d-tiny", out_channels=3, reparam="csla", csla={"small_kernel_size": 5})
+    one = create_network("rep3d-tiny", out_channels=3, reparam="plain")
+    cost, merged = (complexity(network, 1, (32, 32, 32)) for network in (two, one))
+    assert cost.multiply_adds == merged.multiply_adds
+    assert cost.parameters - merged.parameters == 2 * 5**3 * (4 + 8 + 8 + 8)
+    assert block_masks(two) == {} and side_tensors(two) == {} and masks_from_network(two) == []
+    assert theoretical_field(two, (32, 32, 32)) == theoretical_field(one, (32, 32, 32))
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"reparam": "csla", "csla": {"small": 3}}, "no setting small"),
+        ({"reparam": "csla", "csla": {"small_scale": "much"}}, "small_scale"),
+        ({"reparam": "csla", "kernel_size": 1}, "does not fit"),
+        ({"reparam": "lrbm", "csla": {"small_kernel_size": 3}}, "applies to reparam='csla' only"),
+        ({"reparam": "cslaa"}, "'cslaa'"),
+        ({"deep_supervision": 4}, "0 to 3"),
+    ],
+)
+def test_settings_of_branches_and_levels_are_checked(args, message):
+    with pytest.raises(BadInput, match=message):
+        create_network("rep3d-tiny", **args)
+
+
+@pytest.mark.parametrize("name", ["rep3d-tiny", "uxnet-tiny"])
+def test_deep_supervision_adds_logits_in_training_only_and_leaves_the_other_weights_alone(name):
+    torch.manual_seed(0)
+    plain = create_network(name, out_channels=3)
+    torch.manual_seed(0)
+    deep = create_network(name, out_channels=3, deep_supervision=2)
+    own = plain.state_dict()
+    assert all(torch.equal(tensor, deep.state_dict()[key]) for key, tensor in own.items())
+    assert len(deep.state_dict()) == len(own) + 4  # a weight and a bias a level
+    x = torch.randn(1, 1, 32, 48, 32)
+    outputs = deep.train()(x)
+    assert [tuple(y.shape) for y in outputs] == [(1, 3, 32, 48, 32), (1, 3, 16, 24, 16), (1, 3, 8, 12, 8)]
+    sum(y.square().mean() for y in outputs).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in deep.decoder.deep_heads.parameters())
+    with torch.no_grad():
+        plain.load_state_dict({key: tensor for key, tensor in deep.state_dict().items() if key in own})
+        assert torch.equal(deep.eval()(x), plain.eval()(x))

@@ -22,6 +22,9 @@ from ..fused_weights import PATCH, trained_network
         ("rep3d-tiny", {"lrbm": {"channels": "depthwise", "bounded": True}}),
         ("uxnet-tiny", {}),
         ("uxnet-tiny", {"reparam": "lrbm", "kernel_size": 21}),
+        ("rep3d-tiny", {"reparam": "csla", "csla": {"small_kernel_size": 5, "large_scale": 0.7, "small_scale": -1.3}}),
+        ("rep3d-tiny", {"reparam": "csla", "norm": "batch-first", "deep_supervision": 2}),
+        ("uxnet-tiny", {"reparam": "csla", "deep_supervision": 3}),
     ],
 )
 def test_fused_and_training_form_agree(name, args):
@@ -30,6 +33,7 @@ def test_fused_and_training_form_agree(name, args):
     assert fusion_error(network, fused, PATCH) <= 1e-4
     assert not any("mask" in n or "prior" in n for n in fused.state_dict())
     assert not any(isinstance(m, torch.nn.BatchNorm3d) for m in fused.modules())
+    assert not any("weight_small" in n or "deep_heads" in n for n in fused.state_dict())
     rebuilt = create_network(fused.spec["name"], **fused.spec["args"])
     rebuilt.load_state_dict(fused.state_dict())
 

@@ -10,7 +10,7 @@ from torch import nn
 from rep3d.layers.lrbm import LRBM, FixedPrior, LRBMConfig
 from rep3d.ops import depthwise_conv3d
 
-Reparam = Literal["lrbm", "fixed", "plain"]
+Mask = Literal["lrbm", "fixed", "plain"]
 
 
 def triple(value: int | tuple[int, int, int] | list[int]) -> tuple[int, int, int]:
@@ -41,7 +41,7 @@ class LargeKernelConv3d(nn.Module):
         channels: int,
         kernel_size: int | tuple[int, int, int] = 21,
         *,
-        reparam: Reparam = "lrbm",
+        reparam: Mask = "lrbm",
         lrbm: LRBMConfig = LRBMConfig(),  # noqa: B008
         bias: bool = True,
     ):

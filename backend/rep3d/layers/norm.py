@@ -17,7 +17,8 @@ class ChannelLayerNorm(nn.Module):
 
     def forward(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
         # Written out rather than permuted through F.layer_norm: no copy to channels-last and back.
-        x = x_BCDHW.float()
+        # At least float32, whatever the autocast; float64 stays what it is.
+        x = x_BCDHW if x_BCDHW.dtype == torch.float64 else x_BCDHW.float()
         mean = x.mean(1, keepdim=True)
         centred = x - mean
         variance = centred.square().mean(1, keepdim=True)

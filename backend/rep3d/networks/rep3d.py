@@ -8,7 +8,15 @@ from typing import Literal
 import torch
 from torch import nn
 
-from rep3d.layers import ChannelAffine, ChannelLayerNorm, LargeKernelConv3d, LRBMConfig, Reparam
+from rep3d.layers import (
+    ChannelAffine,
+    ChannelLayerNorm,
+    CSLAConfig,
+    LRBMConfig,
+    Reparam,
+    csla_settings,
+    large_kernel_conv,
+)
 from rep3d.networks.encoder import KernelSizes
 from rep3d.networks.encoder_decoder import EncoderDecoder
 from rep3d.networks.registry import register_network
@@ -23,7 +31,7 @@ class Rep3DBlock(nn.Module):
         channels: C.
         kernel_size: taps per axis.
         norm: "batch" (conv, BN, GELU; BN folds exactly), "batch-first" (BN, conv, GELU; eq. 18), "layer" (appendix C).
-        reparam, lrbm: see LargeKernelConv3d.
+        reparam, lrbm, csla: see large_kernel_conv.
         deployed: the fused form: no mask; "batch" has no norm left, "batch-first" keeps a per-channel affine, because
             its shift is not seen by the zero padding of the convolution and so cannot go into a bias.
     """
@@ -36,6 +44,7 @@ class Rep3DBlock(nn.Module):
         norm: BlockNorm = "batch",
         reparam: Reparam = "lrbm",
         lrbm: LRBMConfig = LRBMConfig(),  # noqa: B008
+        csla: CSLAConfig = CSLAConfig(),  # noqa: B008
         deployed: bool = False,
     ):
         super().__init__()
@@ -45,7 +54,7 @@ class Rep3DBlock(nn.Module):
         # A bias in front of a batch norm has no effect; folding the batch norm creates one.
         bias = deployed or norm != "batch"
         reparam = "plain" if deployed else reparam
-        self.conv = LargeKernelConv3d(channels, kernel_size, reparam=reparam, lrbm=lrbm, bias=bias)
+        self.conv = large_kernel_conv(channels, kernel_size, reparam=reparam, lrbm=lrbm, csla=csla, bias=bias)
         if norm == "layer":
             self.norm: nn.Module = ChannelLayerNorm(channels)
         elif not deployed:
@@ -67,9 +76,10 @@ class Rep3D(EncoderDecoder):
         channels: widths of the four stages. hidden_size: width of the bottleneck.
         depth: blocks a stage.
         kernel_size: taps per axis of every block, or one triple for each stage (the deployed form stores no dead taps).
-        reparam: "lrbm", "fixed" or "plain"; ``lrbm``: generator settings.
+        reparam: "lrbm", "fixed", "plain" or "csla"; ``lrbm``: generator settings; ``csla``: scales, small kernel.
         norm: see Rep3DBlock.
         deployed: build the fused form.
+        deep_supervision: extra decoder levels with logits of their own while training, 0 to 3.
 
     Shapes: [B, in_channels, D, H, W] -> logits [B, out_channels, D, H, W]; D, H, W multiples of 16, at least 32.
     """
@@ -85,14 +95,16 @@ class Rep3D(EncoderDecoder):
         kernel_size: KernelSizes = 21,
         reparam: Reparam = "lrbm",
         lrbm: LRBMConfig = LRBMConfig(),  # noqa: B008
+        csla: CSLAConfig = CSLAConfig(),  # noqa: B008
         norm: BlockNorm = "batch",
         deployed: bool = False,
+        deep_supervision: int = 0,
     ):
 
         def block(width: int, kernel: tuple[int, int, int]) -> Rep3DBlock:
-            return Rep3DBlock(width, kernel, norm=norm, reparam=reparam, lrbm=lrbm, deployed=deployed)
+            return Rep3DBlock(width, kernel, norm=norm, reparam=reparam, lrbm=lrbm, csla=csla, deployed=deployed)
 
-        super().__init__(in_channels, out_channels, channels, hidden_size, depth, kernel_size, block)
+        super().__init__(in_channels, out_channels, channels, hidden_size, depth, kernel_size, block, deep_supervision)
 
 
 PRESETS: dict[str, dict] = {
@@ -113,6 +125,8 @@ def _register_preset(name: str, preset: dict) -> None:
         kernel_size: KernelSizes = 21,
         norm: BlockNorm = "batch",
         deployed: bool = False,
+        csla: dict | None = None,
+        deep_supervision: int = 0,
     ) -> Rep3D:
         return Rep3D(
             in_channels,
@@ -120,8 +134,10 @@ def _register_preset(name: str, preset: dict) -> None:
             kernel_size=kernel_size,
             reparam=reparam,
             lrbm=LRBMConfig.from_dict(lrbm),
+            csla=csla_settings(reparam, csla),
             norm=norm,
             deployed=deployed,
+            deep_supervision=deep_supervision,
             **preset,
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from rep3d.layers import ChannelLayerNorm, LargeKernelConv3d, LRBMConfig, Reparam
+from rep3d.layers import ChannelLayerNorm, CSLAConfig, LRBMConfig, Reparam, csla_settings, large_kernel_conv
 from rep3d.networks.encoder import KernelSizes
 from rep3d.networks.encoder_decoder import EncoderDecoder
 from rep3d.networks.registry import register_network
@@ -23,11 +23,12 @@ class UXBlock(nn.Module):
         *,
         reparam: Reparam,
         lrbm: LRBMConfig,
+        csla: CSLAConfig = CSLAConfig(),  # noqa: B008
         layer_scale: float = 1e-6,
         expansion: int = 4,
     ):
         super().__init__()
-        self.conv = LargeKernelConv3d(channels, kernel_size, reparam=reparam, lrbm=lrbm)
+        self.conv = large_kernel_conv(channels, kernel_size, reparam=reparam, lrbm=lrbm, csla=csla)
         self.norm = ChannelLayerNorm(channels)
         self.expand = nn.Conv3d(channels, expansion * channels, 1, groups=channels)
         self.scale = nn.Conv3d(expansion * channels, channels, 1, groups=channels)
@@ -52,12 +53,14 @@ class UXNet(EncoderDecoder):
         kernel_size: KernelSizes = 7,
         reparam: Reparam = "plain",
         lrbm: LRBMConfig = LRBMConfig(),  # noqa: B008
+        csla: CSLAConfig = CSLAConfig(),  # noqa: B008
+        deep_supervision: int = 0,
     ):
 
         def block(width: int, kernel: tuple[int, int, int]) -> UXBlock:
-            return UXBlock(width, kernel, reparam=reparam, lrbm=lrbm)
+            return UXBlock(width, kernel, reparam=reparam, lrbm=lrbm, csla=csla)
 
-        super().__init__(in_channels, out_channels, channels, hidden_size, depth, kernel_size, block)
+        super().__init__(in_channels, out_channels, channels, hidden_size, depth, kernel_size, block, deep_supervision)
 
 
 PRESETS: dict[str, dict] = {
@@ -76,6 +79,8 @@ def _register_preset(name: str, preset: dict) -> None:
         lrbm: dict | None = None,
         kernel_size: KernelSizes = 7,
         deployed: bool = False,
+        csla: dict | None = None,
+        deep_supervision: int = 0,
     ) -> UXNet:
         return UXNet(
             in_channels,
@@ -83,6 +88,8 @@ def _register_preset(name: str, preset: dict) -> None:
             kernel_size=kernel_size,
             reparam="plain" if deployed else reparam,
             lrbm=LRBMConfig.from_dict(lrbm),
+            csla=csla_settings(reparam, csla),
+            deep_supervision=deep_supervision,
             **preset,
         )
 
