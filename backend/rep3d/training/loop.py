@@ -30,6 +30,7 @@ from rep3d.training.config import TrainConfig
 from rep3d.training.logs import RunLog
 from rep3d.training.optim import MovingAverage, Schedule, make_loss
 from rep3d.training.optimizer import make_optimizer
+from rep3d.training.sound import make_sound
 from rep3d.training.validate import validate
 
 
@@ -86,6 +87,10 @@ def train(
     if initial:
         network.load_state_dict(initial)
     model, optimizer = fabric.setup(network, make_optimizer(network, config))
+    crops = config.batch_size * config.crops_per_volume
+    widened = (
+        make_sound(network, crops, config.patch, fabric.device, torch.bfloat16) if config.precision == "bf16" else []
+    )
     schedule, loss_of = Schedule(config), make_loss(config.loss)
     average = MovingAverage(network, config.ema) if config.ema else None
     progress = Progress()
@@ -121,6 +126,8 @@ def train(
         progress.best_dice, progress.best_step = saved["best"]["dice"], saved["best"]["step"]
 
     log = RunLog(run, [label.key for label in task.labels], progress.step, config.steps, console=console)
+    if widened:
+        log.say(f"bfloat16 is wrong here in {', '.join(widened)}: these run in float32")
     if progress.step:
         log.say(f"resumed at step {progress.step}")
     if progress.history:
