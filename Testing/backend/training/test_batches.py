@@ -149,7 +149,7 @@ def test_every_case_is_seen_once_an_epoch_and_ranks_share_the_epoch():
     config = config_of(batch_size=2, crops_per_volume=1)
     one = [i for t in range(4) for i in Batches(samples, config, SPACING)[t].ids]
     assert sorted(one) == sorted(s.id for s in samples)
-    two = [i for t in range(2) for r in range(2) for i in Batches(samples, config, SPACING, rank=r, world=2)[t].ids]
+    two = [i for t in range(4) for r in range(2) for i in Batches(samples, config, SPACING, rank=r, world=2)[t].ids]
     assert sorted(two) == sorted(one)
 
 

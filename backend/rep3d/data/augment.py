@@ -2,11 +2,14 @@
 
 PAPER appendix A: intensity shift 0.1, rotation, scaling 0.1, crops on the foreground. Contrast, noise and blur are
 added in small doses because two-figure training sets need them; `AugmentConfig` switches each one off.
+
+A crop is drawn first (`draw_crop`: every random number it needs) and computed later (`CropDraw.render`), so that each
+of several processes can draw the crops of all and compute its own only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage
@@ -38,14 +41,23 @@ class AugmentConfig:
         return cls(p_affine=0, p_intensity=0, p_gamma=0, p_noise=0, p_blur=0)
 
 
-def crop_centre(sample: Sample, patch: tuple[int, int, int], foreground: float, rng: np.random.Generator) -> np.ndarray:
+def crop_centre(
+    sample: Sample,
+    patch: tuple[int, int, int],
+    foreground: float,
+    rng: np.random.Generator,
+    *,
+    target: int | None = None,
+) -> np.ndarray:
     """Centre [3] (voxels) of a crop: with probability ``foreground`` on a voxel of a random class, else anywhere.
+
+    target: the class to centre on instead of a random one that is present; the case must hold it.
 
     Along an axis where the volume is larger than the patch the crop stays inside; where it is smaller the volume stays
     inside the crop, at a random place.
     """
     size = np.array(sample.image_XYZ.shape)
-    present = [c for c, where in sample.centres.items() if len(where)]
+    present = [c for c, where in sample.centres.items() if len(where) and target in (None, c)]
     if present and rng.random() < foreground:
         where = sample.centres[present[rng.integers(len(present))]]
         centre = np.array(np.unravel_index(where[rng.integers(len(where))], sample.image_XYZ.shape), float)
@@ -116,18 +128,88 @@ def affine_crop(sample: Sample, centre: np.ndarray, matrix: np.ndarray, patch: t
     return image, label
 
 
+@dataclass(frozen=True)
+class IntensityDraw:
+    """What happens to a crop's intensities; None: not that. ``noise_XYZ`` float32 [patch] is added last."""
+
+    blur_voxels: float | None = None
+    gain_and_level: tuple[float, float] | None = None
+    gamma: float | None = None
+    noise_XYZ: np.ndarray | None = field(default=None, repr=False)
+
+    @classmethod
+    def draw(cls, config: AugmentConfig, patch: tuple[int, ...], rng: np.random.Generator) -> IntensityDraw:
+        """Draw from ``rng``; how much is drawn does not depend on the image."""
+        blur = gain_and_level = gamma = noise = None
+        if rng.random() < config.p_blur:
+            blur = rng.uniform(0.3, config.blur_voxels)
+        if rng.random() < config.p_intensity:
+            gain = 1 + rng.uniform(-config.contrast, config.contrast)
+            gain_and_level = gain, 0.5 + rng.uniform(-config.shift, config.shift)
+        if rng.random() < config.p_gamma:
+            gamma = np.exp(rng.uniform(-config.gamma, config.gamma))
+        if rng.random() < config.p_noise:
+            noise = rng.standard_normal(patch, dtype=np.float32) * np.float32(rng.uniform(0, config.noise))
+        return cls(blur, gain_and_level, gamma, noise)
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """Blur, shift, contrast, gamma and noise on a float32 crop in [0, 1]; the result stays there."""
+        if self.blur_voxels is not None:
+            image = ndimage.gaussian_filter(image, self.blur_voxels, truncate=2)
+        if self.gain_and_level is not None:
+            gain, level = self.gain_and_level
+            image = (image - 0.5) * np.float32(gain) + np.float32(level)
+        if self.gamma is not None:
+            image = np.clip(image, 0, 1) ** np.float32(self.gamma)
+        if self.noise_XYZ is not None:
+            image = image + self.noise_XYZ
+        return np.clip(image, 0, 1, dtype=np.float32)
+
+
 def intensities(image: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """Blur, shift, contrast, gamma and noise on a float32 crop in [0, 1]; the result stays there, as in inference."""
-    if rng.random() < config.p_blur:
-        image = ndimage.gaussian_filter(image, rng.uniform(0.3, config.blur_voxels), truncate=2)
-    if rng.random() < config.p_intensity:
-        gain = 1 + rng.uniform(-config.contrast, config.contrast)
-        image = (image - 0.5) * np.float32(gain) + np.float32(0.5 + rng.uniform(-config.shift, config.shift))
-    if rng.random() < config.p_gamma:
-        image = np.clip(image, 0, 1) ** np.float32(np.exp(rng.uniform(-config.gamma, config.gamma)))
-    if rng.random() < config.p_noise:
-        image = image + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0, config.noise))
-    return np.clip(image, 0, 1, dtype=np.float32)
+    """Random intensities on a float32 crop in [0, 1]; the result stays there, as in inference."""
+    return IntensityDraw.draw(config, image.shape, rng).apply(image)
+
+
+@dataclass(frozen=True)
+class CropDraw:
+    """One crop that has been drawn: ``centre`` [3] in voxels, ``matrix`` [3, 3] (None: no affine), axes to mirror."""
+
+    sample: Sample
+    patch: tuple[int, int, int]
+    centre: np.ndarray
+    matrix: np.ndarray | None
+    mirrored: tuple[int, ...]
+    intensity: IntensityDraw
+
+    def render(self) -> tuple[np.ndarray, np.ndarray]:
+        """Image float32 [patch] in [0, 1] and label uint8 [patch]."""
+        if self.matrix is not None:
+            image, label = affine_crop(self.sample, self.centre, self.matrix, self.patch)
+        else:
+            start = self.centre - np.array(self.patch) / 2
+            image = crop(self.sample.image_XYZ, start, self.patch).astype(np.float32)
+            label = crop(self.sample.label_XYZ, start, self.patch)
+        for axis in self.mirrored:
+            image, label = np.flip(image, axis), np.flip(label, axis)
+        return self.intensity.apply(image), np.ascontiguousarray(label)
+
+
+def draw_crop(
+    sample: Sample,
+    patch: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    config: AugmentConfig,
+    rng: np.random.Generator,
+    *,
+    foreground: float,
+    target: int | None = None,
+) -> CropDraw:
+    """Everything random about one training crop; ``foreground`` and ``target`` as in :func:`crop_centre`."""
+    centre = crop_centre(sample, patch, foreground, rng, target=target)
+    matrix = random_matrix(spacing_mm, config, rng) if rng.random() < config.p_affine else None
+    mirrored = tuple(axis for axis in config.mirror_axes if rng.random() < 0.5)
+    return CropDraw(sample, patch, centre, matrix, mirrored, IntensityDraw.draw(config, patch, rng))
 
 
 def random_crop(
@@ -140,13 +222,4 @@ def random_crop(
     foreground: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One training crop: image float32 [patch] in [0, 1] and label uint8 [patch]."""
-    centre = crop_centre(sample, patch, foreground, rng)
-    if rng.random() < config.p_affine:
-        image, label = affine_crop(sample, centre, random_matrix(spacing_mm, config, rng), patch)
-    else:
-        start = centre - np.array(patch) / 2
-        image, label = crop(sample.image_XYZ, start, patch).astype(np.float32), crop(sample.label_XYZ, start, patch)
-    for axis in config.mirror_axes:
-        if rng.random() < 0.5:
-            image, label = np.flip(image, axis), np.flip(label, axis)
-    return intensities(image, config, rng), np.ascontiguousarray(label)
+    return draw_crop(sample, patch, spacing_mm, config, rng, foreground=foreground).render()

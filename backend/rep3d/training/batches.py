@@ -1,4 +1,9 @@
-"""The batch of step t is a function of (seed, t, rank) alone: no sampler state to resume, threads change nothing."""
+"""The batch of step t is a function of (seed, t) alone: no sampler state to resume, threads and ranks change nothing.
+
+A step has ``batch_size * crops_per_volume`` crops, however many ranks share them and in however many parts
+(``accumulate``) they are computed. They are drawn from one random stream. A rank draws all of them, which is cheap, and
+computes its own only.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rep3d.data.augment import random_crop
+from rep3d.data.augment import draw_crop
 from rep3d.data.cache import Sample
 from rep3d.training.config import TrainConfig
+from rep3d.training.sampling import Sampler
 
 
 @dataclass(frozen=True)
@@ -23,9 +29,37 @@ class Batch:
     label_B1DHW: torch.Tensor
     ids: tuple[str, ...]
 
+    def split(self, parts: int) -> list[Batch]:
+        """The same crops in order as ``parts`` batches of one size (views), for gradient accumulation.
+
+        Raises ValueError when the crops cannot be shared out evenly.
+        """
+        if parts < 1 or len(self.ids) % parts:
+            raise ValueError(f"{len(self.ids)} crops cannot be shared out to {parts} parts")
+        size = len(self.ids) // parts
+        return [
+            Batch(self.image_BCDHW[i : i + size], self.label_B1DHW[i : i + size], self.ids[i : i + size])
+            for i in range(0, len(self.ids), size)
+        ]
+
+
+def share(crops: int, rank: int, world: int, parts: int) -> list[int]:
+    """Numbers of the crops of a step that are ``rank``'s, part by part.
+
+    Raises ValueError when the crops cannot be shared out evenly.
+    """
+    if crops % (world * parts):
+        raise ValueError(f"{crops} crops cannot be shared out to {world} ranks in {parts} parts")
+    size = crops // (world * parts)
+    return [(part * world + rank) * size + i for part in range(parts) for i in range(size)]
+
 
 class Batches:
-    """Random access to the batches of a run: ``batches[t]``; ``stream(start, stop)`` prepares them ahead in threads."""
+    """Random access to the batches of a run: ``batches[t]``; ``stream(start, stop)`` prepares them ahead in threads.
+
+    ``batches[t]`` holds what ``rank`` of ``world`` computes at step t. ``split(accumulate)`` makes the parts of the
+    step of it: the m-th parts of all ranks together are the m-th part of the step on one rank.
+    """
 
     def __init__(
         self,
@@ -41,29 +75,30 @@ class Batches:
         self.spacing_mm = spacing_mm
         self.rank = rank
         self.world = world
+        self.sampler = Sampler(samples, sampling=config.sampling, foreground=config.foreground, seed=config.seed)
 
     def __getitem__(self, step: int) -> Batch:
         config = self.config
-        rng = np.random.default_rng([config.seed, step, self.rank])
+        rng = np.random.default_rng([config.seed, step, 0])
+        own = set(share(config.batch_size * config.crops_per_volume, self.rank, self.world, config.accumulate))
         images, labels, ids = [], [], []
-        for place in range(config.batch_size):
-            sample = self.samples[self._case_at((step * self.world + self.rank) * config.batch_size + place)]
-            for _ in range(config.crops_per_volume):
-                image, label = random_crop(
-                    sample, config.patch, self.spacing_mm, config.augment, rng, foreground=config.foreground
-                )
+        for number in range(max(own) + 1):  # what is drawn after the last own crop is for others
+            place, crop = divmod(number, config.crops_per_volume)
+            if crop == 0:
+                pick = self.sampler.pick(step * config.batch_size + place)
+                sample = self.samples[pick.case]
+            draw = draw_crop(
+                sample, config.patch, self.spacing_mm, config.augment, rng,
+                foreground=pick.foreground, target=pick.target,
+            )  # fmt: skip
+            if number in own:
+                image, label = draw.render()
                 images.append(image)
                 labels.append(label)
                 ids.append(sample.id)
         # numpy, not torch, does the copying: torch's thread pool belongs to the training step.
         image, label = np.stack(images)[:, None], np.stack(labels)[:, None]
         return Batch(torch.from_numpy(image), torch.from_numpy(label), tuple(ids))
-
-    def _case_at(self, position: int) -> int:
-        """Cases come in a new order every epoch; the order is a function of (seed, epoch)."""
-        epoch, place = divmod(position, len(self.samples))
-        order = np.random.default_rng([self.config.seed, epoch, 0, 1]).permutation(len(self.samples))
-        return int(order[place])
 
     def stream(self, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
         """(step, batch) for start <= step < stop, in order; ``config.workers`` threads work ahead (0: none)."""

@@ -36,7 +36,6 @@ BOUND_TO_STEPS = frozenset({"cosine", "poly"})
 NOT_READ_YET = (
     "accumulate", "checkpointing", "compile", "early_stop", "nodes", "devices",
     "deep_supervision", "lr_small", "lr_field", "lr_field_args", "freeze", "init_labels",
-    "sampling",
 )  # fmt: skip
 
 
