@@ -9,7 +9,22 @@ import typer
 from rich.console import Console
 
 from rep3d import __version__
-from rep3d.commands import card, demo, erf, fuse, info, masks, phantom, report, segment, train, weights
+from rep3d.commands import (
+    card,
+    compare,
+    demo,
+    erf,
+    experiment,
+    export,
+    fuse,
+    info,
+    masks,
+    phantom,
+    report,
+    segment,
+    train,
+    weights,
+)
 from rep3d.errors import Rep3DError
 
 app = typer.Typer(
@@ -19,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (demo, segment, train, fuse, card, masks, erf, report, phantom, weights, info):
+for group in (demo, segment, train, fuse, export, card, compare, experiment, masks, erf, report, phantom, weights, info):
     group.register(app)
 
 
