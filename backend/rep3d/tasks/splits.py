@@ -7,7 +7,7 @@ never moves from test to train because another one was added, except where a pol
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rep3d.errors import BadInput
@@ -53,14 +53,20 @@ def check_split(value: Any, source: str) -> dict[str, Any]:
     return entry
 
 
-def split_cases(split: dict[str, Any], cases: Sequence[str], fold: int = 0) -> dict[str, list[str]]:
+def split_cases(
+    split: dict[str, Any], cases: Sequence[str], fold: int = 0, patients: Mapping[str, str] | None = None
+) -> dict[str, list[str]]:
     """Apply a task's split to case names; returns {"train": [...], "val": [...], "test": [...]}, each sorted.
 
     cases: for ``folders`` paths such as "train/pt_1" (the first part is the folder); otherwise bare names.
-    fold: which fold of a ``folds`` split, 0-based.  Raises BadInput for repeated names, an unknown folder, a fold that
-    does not exist, or too few cases.
+    fold: which fold of a ``folds`` split, 0-based.
+    patients: case name -> patient; the policy then divides patients and every case follows its patient, so that no
+    patient is in two parts. Without it, every case is a patient.
 
-    ``counts`` and ``folds`` keep the paper's proportions when the number of cases is not the paper's.
+    Raises BadInput for repeated names, an unknown folder, a fold that does not exist, or too few cases.
+
+    ``counts`` and ``folds`` keep the policy's proportions when the number of patients is another one. Where the test
+    share of ``folds`` is 1/n, every patient is tested in exactly one fold.
     """
     names = sorted(cases)
     if len(set(names)) != len(names):
@@ -68,6 +74,10 @@ def split_cases(split: dict[str, Any], cases: Sequence[str], fold: int = 0) -> d
     kind = split["kind"]
     if kind == "folders":
         return _by_folder(split, names)
+    if patients is not None:
+        parts = split_cases(split, sorted({patients[name] for name in names}), fold)
+        part_of = {patient: part for part, members in parts.items() for patient in members}
+        return {part: [n for n in names if part_of[patients[n]] == part] for part in PARTS}
     if kind == "modulo":
         test = [n for i, n in enumerate(names) if i % split["test"]["every"] == split["test"]["at"]]
         rest = [n for i, n in enumerate(names) if i % split["test"]["every"] != split["test"]["at"]]
@@ -77,14 +87,19 @@ def split_cases(split: dict[str, Any], cases: Sequence[str], fold: int = 0) -> d
     folds = split.get("folds", 1)
     if not 0 <= fold < folds:
         raise BadInput(f"fold {fold} does not exist: there are {folds}", hint=f"Use 0 to {folds - 1}.")
-    if len(names) < 3:
-        raise BadInput(f"{len(names)} cases cannot be split in train, val and test", hint="At least 3 are needed.")
+    if len(names) < max(3, folds):
+        raise BadInput(
+            f"{len(names)} cases cannot be split in train, val and test" + (f" for {folds} folds" if folds > 1 else ""),
+            hint=f"At least {max(3, folds)} are needed (of different patients).",
+        )
     # Order by a hash of the name: random-looking, the same everywhere, independent of Python's own hashing.
     order = sorted(names, key=lambda n: hashlib.sha256(f"{split['seed']}:{n}".encode()).hexdigest())
-    shift = fold * len(order) // folds
-    order = order[shift:] + order[:shift]
+    start, end = fold * len(order) // folds, (fold + 1) * len(order) // folds
+    order = order[start:] + order[:start]
     total = sum(split[part] for part in PARTS)
     n_test = max(1, round(len(order) * split["test"] / total))
+    if split["test"] * folds == total:  # the folds' tests tile the cohort, whatever the rounding
+        n_test = end - start
     n_val = max(1, round(len(order) * split["val"] / total))
     return {
         "train": sorted(order[n_test + n_val :]),
