@@ -8,8 +8,8 @@ import torch
 from rep3d.errors import BadInput
 from rep3d.interpret.evolution import evolution_rows, load_evolution, motion, path_motion
 from rep3d.interpret.kernels import initial_kernels, kernels_from_network
-from rep3d.interpret.rate_field import branch_rate_field, mask_rate_field
 from rep3d.layers import CSLAConv3d
+from rep3d.layers.rate_field import branch_rate_field, mask_rate_field
 from rep3d.networks import create_network
 from rep3d.training.checkpoint import load_checkpoint
 

@@ -16,7 +16,7 @@ from rep3d.files import atomic_path
 from rep3d.interpret.evolution import path_motion
 from rep3d.interpret.kernels import volume_of
 from rep3d.interpret.masks import radial_profile
-from rep3d.interpret.rate_field import ADAPTIVE, branch_rate_field, mask_rate_field
+from rep3d.layers.rate_field import ADAPTIVE, branch_rate_field, mask_rate_field
 
 if TYPE_CHECKING:
     from rep3d.interpret.kernels import KernelBlock, KernelSet

@@ -14,7 +14,7 @@ from rep3d.errors import BadInput
 from rep3d.interpret.kernel_table import moved, spread
 from rep3d.interpret.kernels import KernelBlock, KernelSet, initial_kernels, kernels_from_checkpoint, volume_of
 from rep3d.interpret.masks import radial_profile
-from rep3d.interpret.rate_field import mask_rate_field
+from rep3d.layers.rate_field import mask_rate_field
 
 ONE_RUN = "Give checkpoints of one run, such as RUN/step-*.ckpt (`rep3d train --keep-every` keeps them)."
 

@@ -35,7 +35,7 @@ BOUND_TO_STEPS = frozenset({"cosine", "poly"})
 #: Settings that nothing reads yet: any value but the default is refused, so that no option does nothing.
 NOT_READ_YET = (
     "accumulate", "checkpointing", "compile", "early_stop", "nodes", "devices",
-    "deep_supervision", "lr_small", "lr_field", "lr_field_args", "freeze", "init_labels",
+    "freeze", "init_labels",
 )  # fmt: skip
 
 

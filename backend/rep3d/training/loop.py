@@ -21,15 +21,17 @@ from rep3d.data.cache import Sample
 from rep3d.errors import OutOfMemory, Rep3DError
 from rep3d.evaluation.metrics import class_means, mean_dice
 from rep3d.inference.devices import memory_errors, resolve_device
-from rep3d.networks import create_network
 from rep3d.ops import adopt_algorithm_choices, algorithm_choices
 from rep3d.tasks import Task
 from rep3d.training.batches import Batch, Batches
+from rep3d.training.build import build_network
 from rep3d.training.checkpoint import BEST, LAST, kept_name, random_states, save_checkpoint, set_random_states
 from rep3d.training.config import TrainConfig
+from rep3d.training.deep_supervision import supervised
 from rep3d.training.logs import RunLog
 from rep3d.training.optim import MovingAverage, Schedule, make_loss
 from rep3d.training.optimizer import make_optimizer
+from rep3d.training.rates import set_rates
 from rep3d.training.sound import make_sound
 from rep3d.training.validate import validate
 
@@ -83,7 +85,7 @@ def train(
     np.random.seed(config.seed % 2**32)
     torch.manual_seed(config.seed)
 
-    network = create_network(config.network, out_channels=task.num_classes, **config.network_args)
+    network = build_network(config, task.num_classes)
     if initial:
         network.load_state_dict(initial)
     model, optimizer = fabric.setup(network, make_optimizer(network, config))
@@ -91,7 +93,7 @@ def train(
     widened = (
         make_sound(network, crops, config.patch, fabric.device, torch.bfloat16) if config.precision == "bf16" else []
     )
-    schedule, loss_of = Schedule(config), make_loss(config.loss)
+    schedule, loss_of = Schedule(config), supervised(make_loss(config.loss))
     average = MovingAverage(network, config.ema) if config.ema else None
     progress = Progress()
 
@@ -170,8 +172,7 @@ def train(
             if progress.step:
                 validate_and_save()  # a run stopped during a validation makes up for it
             for step, batch in batches.stream(progress.step, config.steps):
-                for group in optimizer.param_groups:
-                    group["lr"] = schedule.rate(step)
+                set_rates(optimizer, schedule.rate(step))
                 buffers = [b.clone() for b in network.buffers()]
                 image, label = batch.image_BCDHW.to(fabric.device), batch.label_B1DHW.to(fabric.device)
                 loss = loss_of(model(image), label)

@@ -1,4 +1,4 @@
-"""Which optimiser steps which parameters, with which weight decay."""
+"""The optimiser of a run: what moves, and how fast each part of it does."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import torch
 from torch import nn
 
 from rep3d.training.config import TrainConfig
+from rep3d.training.fields import ElementwiseRates, rate_fields
+from rep3d.training.rates import decays, parameter_groups
 
-
-def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay applies: not to vectors (norm gains, biases), nor to anything that makes a mask.
-
-    Pulling a generator's norms or the prior's exponent to zero would flatten the masks whatever the data say.
-    """
-    return parameter.ndim > 1 and "mask" not in name.split(".")
+__all__ = ["decays", "make_optimizer"]
 
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD (Nesterov) over two groups, with and without weight decay."""
-    named = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for n, p in named if decays(n, p)], "weight_decay": config.weight_decay},
-        {"params": [p for n, p in named if not decays(n, p)], "weight_decay": 0.0},
-    ]
+    """AdamW or SGD (Nesterov) over the groups of `rates`, following the field of `fields` if there is one.
+
+    Raises BadInput when a setting of the rates has no effect on this network.
+    """
+    groups, pairs = parameter_groups(network, config), rate_fields(network, config)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+        optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+    else:
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+    if pairs:
+        ElementwiseRates(optimizer, pairs)
+    return optimizer

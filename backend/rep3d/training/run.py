@@ -15,11 +15,12 @@ from rep3d.data.dataset import Case, Dataset, data_list, find_dataset
 from rep3d.errors import BadInput, OutputFailed
 from rep3d.files import sha256_file, write_text
 from rep3d.inference.devices import resolve_device
-from rep3d.networks import create_network
 from rep3d.tasks import Task
+from rep3d.training.build import build_network, network_arguments
 from rep3d.training.checkpoint import BEST, KEPT, LAST, load_checkpoint, trained_network
 from rep3d.training.config import TrainConfig, differences
 from rep3d.training.loop import Progress, train
+from rep3d.training.optimizer import make_optimizer
 
 #: What a run writes into its folder, and all that --restart deletes.
 RUN_FILES = (LAST, BEST, "log.jsonl", "metrics.csv", "data.json", "config.json", "tb")
@@ -90,7 +91,7 @@ def initial_weights(path: Path, config: TrainConfig, task: Task) -> dict[str, to
     Raises BadInput when the file is no checkpoint or its network is another one.
     """
     checkpoint = load_checkpoint(path)
-    wanted = {"name": config.network, "args": {"out_channels": task.num_classes, **config.network_args}}
+    wanted = {"name": config.network, "args": network_arguments(config, task.num_classes)}
     if checkpoint["network"] != wanted:
         raise BadInput(
             f"--init {path} is of network {checkpoint['network']}, not {wanted}",
@@ -111,7 +112,8 @@ def delete_run(run: Path) -> None:
 def check_network(config: TrainConfig, task: Task) -> None:
     """Raise BadInput unless the network can be built and takes crops of the patch. Shapes only: takes no time."""
     with torch.device("meta"), torch.no_grad():
-        network = create_network(config.network, out_channels=task.num_classes, **config.network_args)
+        network = build_network(config, task.num_classes)
+        make_optimizer(network, config)  # settings of rates that this network cannot follow are refused here
         if any(p % network.stride for p in config.patch):
             raise BadInput(
                 f"the patch {config.patch} does not fit {config.network}", f"use multiples of {network.stride}"
