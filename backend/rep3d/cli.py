@@ -13,6 +13,7 @@ from rep3d.commands import (
     card,
     compare,
     demo,
+    ensemble,
     erf,
     experiment,
     export,
@@ -34,7 +35,23 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (demo, segment, train, fuse, export, card, compare, experiment, masks, erf, report, phantom, weights, info):
+for group in (
+    demo,
+    segment,
+    train,
+    fuse,
+    ensemble,
+    export,
+    card,
+    compare,
+    experiment,
+    masks,
+    erf,
+    report,
+    phantom,
+    weights,
+    info,
+):
     group.register(app)
 
 

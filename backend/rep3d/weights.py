@@ -125,13 +125,17 @@ def save_weights(path: str | Path, tensors: dict[str, torch.Tensor], meta: Weigh
 
 
 def load_weights(path: str | Path) -> Weights:
-    """Read and check a weights file.
+    """Read and check a weights file, or the ensemble that a name ending in .ensemble.json lists (rep3d.ensemble).
 
     Raises:
         WeightsMissing: there is no such file.
         WeightsInvalid: pickled, truncated, tampered with, of a future format, or tensors that do not fit the network.
     """
     path = Path(path)
+    if path.name.lower().endswith(".ensemble.json"):
+        from rep3d.ensemble import load_ensemble
+
+        return load_ensemble(path)
     values, digest, tensors = _read(path, tensors=True)
     if digest != _digest(tensors, values):
         raise WeightsInvalid(f"{path} was changed after it was written (checksum mismatch)", _DAMAGED)
@@ -146,6 +150,10 @@ def read_meta(path: str | Path) -> WeightsMeta:
     Raises WeightsMissing and WeightsInvalid, as :func:`load_weights` does.
     """
     path = Path(path)
+    if path.name.lower().endswith(".ensemble.json"):
+        from rep3d.ensemble import ensemble_meta
+
+        return ensemble_meta(path)
     return WeightsMeta.from_dict(_read(path, tensors=False)[0], str(path))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rep3d.ensemble import is_ensemble
 from rep3d.errors import BadInput, OutputFailed, Rep3DError, WeightsInvalid, WeightsMissing
 from rep3d.files import atomic_path, sha256_file
 from rep3d.weights import SHIPPED_FOLDER, WeightsMeta, list_weights, load_weights, user_folder
@@ -152,6 +153,8 @@ def import_file(source: str | Path, *, replace: bool = False) -> Path:
         OutputFailed: no permission, or the disk is full.
     """
     source = Path(source)
+    if is_ensemble(source):
+        raise BadInput(f"{source} is an ensemble, which lists other files.", "Use it where it is, with --weights.")
     meta, sha256 = checked(source)
     target = installed_name(meta.task.key)
     if target.exists():

@@ -181,7 +181,7 @@ def test_tables_hold_the_same_numbers_and_escape_names():
 def test_numbers_as_text():
     assert [p_text(p) for p in (0.5, 0.0312, 0.00003, math.nan)] == ["0.50", "0.031", "<0.0001", "-"]
     assert [number(v) for v in (0.8734, 12.345, 123.45, math.nan)] == ["0.873", "12.35", "123.5", "-"]
-    assert number(0.01, True) == "+0.010" and tex("a_b\\") == r"a\_b\textbackslash{}"
+    assert number(0.01, True) == "+0.0100" and tex("a_b\\") == r"a\_b\textbackslash{}"
 
 
 def invoke(*arguments):

@@ -107,10 +107,11 @@ def show(console, comparison: Comparison) -> None:
     for column in ("structure", "first", "second", "n", "median", "effect r", "p", "p (Holm)", "better"):
         table.add_column(column)
     for t in comparison.tests:
-        table.add_row(
-            t.structure, t.first, t.second, str(t.wilcoxon.differing), number(t.difference.median, True),
-            number(t.effect, True), p_text(t.wilcoxon.p), p_text(t.p_holm), t.better or "-",
-        )  # fmt: skip
+        effect = "-" if t.effect != t.effect else f"{t.effect:+.2f}"
+        p, p_holm = p_text(t.wilcoxon.p), p_text(t.p_holm)
+        median = number(t.difference.median, True)
+        pairs = str(t.wilcoxon.differing)
+        table.add_row(t.structure, t.first, t.second, pairs, median, effect, p, p_holm, t.better or "-")
     console.print(table)
     for note in comparison.notes:
         console.print(f"- {note}", markup=False)

@@ -25,7 +25,9 @@ def segment(
     ),
     out: Path = typer.Option(..., "-o", "--out", help="Folder for results, or for one scan a file (.nii.gz ...)."),
     task: str = typer.Option("", "--task", help="Task whose installed weights to use (see `rep3d tasks`)."),
-    weights: Path = typer.Option(None, "--weights", help="Weights file; its task is used."),
+    weights: list[Path] = typer.Option(
+        [], "--weights", help="Weights file or NAME.ensemble.json; its task is used. Several: their mean probabilities."
+    ),
     device: str = typer.Option("auto", help="auto (a CUDA GPU if there is one, else the CPU), cpu, cuda:N or mps."),
     precision: str = typer.Option(
         "auto", help="auto (bfloat16 on GPUs that have it, else float32), float32, bfloat16."
@@ -106,20 +108,22 @@ def segment(
         raise typer.Exit(1)
 
 
-def load(task: str, weights: Path | None) -> Weights:
-    """The weights that ``--weights`` or ``--task`` name; both together must agree."""
+def load(task: str, weights: list[Path]) -> Weights:
+    """The weights that ``--weights`` (several: their ensemble) or ``--task`` name; both together must agree."""
+    from rep3d.ensemble import ensemble_of
     from rep3d.errors import BadInput
     from rep3d.tasks import list_tasks, load_task
     from rep3d.weights import find_weights, load_weights
 
-    if weights is None and not task:
+    if not weights and not task:
         known = ", ".join(t.key for t in list_tasks())
         raise BadInput("Say what to segment: --task or --weights is missing.", f"Tasks: {known}.")
-    if weights is None:
+    if not weights:
         return load_weights(find_weights(load_task(task).key))
-    loaded = load_weights(weights)
+    loaded = load_weights(weights[0]) if len(weights) == 1 else ensemble_of(weights)
     if task and loaded.meta.task.key != load_task(task).key:
-        raise BadInput(f"{weights} was trained for {loaded.meta.task.key}, not for --task {task}.", "Leave out --task.")
+        named = ", ".join(map(str, weights))
+        raise BadInput(f"{named} was trained for {loaded.meta.task.key}, not for --task {task}.", "Leave out --task.")
     return loaded
 
 

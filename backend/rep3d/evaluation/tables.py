@@ -25,10 +25,10 @@ def p_text(p: float) -> str:
 
 
 def number(value: float, signed: bool = False) -> str:
-    """Three decimals below 10 (scores and mm), fewer above; "-" for nan."""
+    """Three decimals below 10 (scores and mm), fewer above; one more for differences (``signed``); "-" for nan."""
     if math.isnan(value):
         return "-"
-    digits = 3 if abs(value) < 10 else 2 if abs(value) < 100 else 1
+    digits = signed + (3 if abs(value) < 10 else 2 if abs(value) < 100 else 1)
     return f"{value:{'+' if signed else ''}.{digits}f}"
 
 

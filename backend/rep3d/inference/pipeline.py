@@ -213,7 +213,9 @@ def mirror_axes_of(weights: Weights) -> tuple[int, ...]:
 def describe_weights(weights: Weights) -> dict[str, Any]:
     """What a result records of the weights it was made with."""
     meta = weights.meta
-    return {"id": meta.id, "sha256": weights.sha256, "file": str(weights.path), "licence": meta.licence}
+    what = {"id": meta.id, "sha256": weights.sha256, "file": str(weights.path), "licence": meta.licence}
+    members = meta.training.get("members")  # of an ensemble
+    return what | ({"members": members, "average": meta.training["average"]} if members else {})
 
 
 def choose_labels(task: Task, structures: tuple[str, ...] | None) -> tuple[Label, ...]:

@@ -1,0 +1,32 @@
+"""``rep3d ensemble``: several networks of one task as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("ensemble")(ensemble)
+
+
+def ensemble(
+    members: list[Path] = typer.Argument(
+        ..., help="Weights files, checkpoints, or the folder of `rep3d train --folds all` (best.ckpt of each fold)."
+    ),
+    output: Path = typer.Option(..., "-o", "--output", help="Manifest to write, NAME.ensemble.json."),
+) -> None:
+    """List networks whose probabilities are to be averaged; use the file wherever weights are asked for.
+
+    All members must agree in task, labels, grid, intensities and patch. The manifest holds their hashes and their paths
+    relative to itself; it is small, the members stay where they are.
+    """
+    from rep3d.ensemble import members_of, write_ensemble
+
+    written = write_ensemble(output, members_of(members))
+    meta = written.meta
+    typer.echo(f"{output}: {len(written.members)} networks for {meta.task.key}, probabilities averaged")
+    for member in written.members:
+        typer.echo(f"  {member.meta.id}  {member.path}")
