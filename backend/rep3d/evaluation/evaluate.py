@@ -1,68 +1,27 @@
-"""Score a network on one split of a data folder: Dice per case and class, on the scan's own and on the network grid."""
+"""Score a network on one split of a data folder: every metric by case and class, on the scan's own and network grid."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
-
-from rep3d.data.cache import preprocess_case
 from rep3d.data.dataset import Case, data_list, find_dataset
-from rep3d.data.reading import read_labelmap, read_volume
 from rep3d.errors import BadInput
-from rep3d.evaluation.metrics import class_means, dice_per_class, mean_dice
-from rep3d.files import sha256_file
+from rep3d.evaluation.partial import Partial
+from rep3d.evaluation.postprocess import PostProcess
+from rep3d.evaluation.results import FORMAT, VERSION
+from rep3d.evaluation.rows import DEFINITIONS, summarise
+from rep3d.evaluation.scoring import Inference, Measure, score_case
+from rep3d.evaluation.subject import Subject, from_checkpoint, from_weights
+from rep3d.evaluation.tolerance import tolerances
+from rep3d.files import sha256_file, write_text
+from rep3d.provenance import code_sha256, provenance
 from rep3d.tasks import Task
 
+__all__ = ["GRIDS", "Subject", "evaluate", "from_checkpoint", "from_weights"]
 GRIDS = ("native", "network")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is scored: a network with its task and patch, and where it came from (``identity``: JSON-able)."""
-
-    network: nn.Module
-    task: Task
-    patch: tuple[int, int, int]
-    data_sha256: str
-    identity: dict[str, Any]
-
-
-def from_weights(path: Path) -> Subject:
-    """A deployed weights file. Raises WeightsMissing, WeightsInvalid."""
-    from dataclasses import replace
-
-    from rep3d.weights import load_weights
-
-    weights = load_weights(path)
-    meta = weights.meta
-    task = replace(meta.task, patch=tuple(meta.patch), spacing_mm=tuple(meta.spacing_mm), intensity=meta.intensity)
-    identity = {"weights": meta.id, "sha256": weights.sha256, "network": meta.network["name"]}
-    return Subject(weights.build_network(), task, task.patch, meta.data_sha256, identity)
-
-
-def from_checkpoint(path: Path) -> Subject:
-    """A training checkpoint, with its averaged weights where it has them. Raises BadInput."""
-    from rep3d.training.checkpoint import load_checkpoint, trained_network
-
-    checkpoint = load_checkpoint(path)
-    network = trained_network(checkpoint, path)
-    task = Task.from_dict(checkpoint["task"], str(path))
-    identity = {
-        "checkpoint": path.name,
-        "step": checkpoint["step"],
-        "network": checkpoint["network"]["name"],
-        "config": checkpoint["config"],
-    }
-    patch = tuple(checkpoint["config"]["patch"])
-    return Subject(network.requires_grad_(False), task, patch, checkpoint["data_sha256"], identity)
 
 
 def evaluate(
@@ -77,92 +36,128 @@ def evaluate(
     precision: str = "auto",
     limit: int = 0,
     progress: Callable[[int, int, dict], None] | None = None,
+    tolerance: float | str | Mapping[str, float] | None = None,
+    rules: PostProcess | None = None,
+    grids: tuple[str, ...] = GRIDS,
+    output: Path | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Segment every case of the split as `rep3d segment` does and compare with its label map.
 
-    Returns a JSON-able dict: ``cases`` (Dice by grid and label key, None where neither has the class), ``summary``
-    (mean over cases by class, mean over classes, by grid), settings, ``split_cases`` (how many the split has),
-    and ``same_data``: whether the data list is that of the training, so that the split is known to be the training's
-    own. Raises BadInput for data that do not fit.
-    """
-    from rep3d.inference.devices import autocast, resolve_device, resolve_precision
-    from rep3d.inference.pipeline import segment_volume
-    from rep3d.inference.windows import sliding_window_logits
+    Args:
+        limit: only the first cases; 0: all. progress: called with (done, all, row) after each case.
+        tolerance: of the NSD in mm, see :func:`rep3d.evaluation.tolerance.tolerances`.
+        rules: also score with this post-processing, as grid "postprocessed".
+        grids: "native" always; leaving "network" out saves a second segmentation of each case.
+        output: write the result there; killed and called again, the cases that were done are not done again if
+            their files, the network, the settings and the code are the same. notice: called when they are not.
 
+    Returns:
+        The content of a result file (docs/evaluation.md). ``same_data``: whether the data list is that of the
+        training, so that the split is known to be the training's own.
+
+    Raises:
+        BadInput: data that do not fit; rules of another task, or that were learned on these test cases.
+    """
+    inference = Inference(overlap, tta, device, precision).resolved()
     task = subject.task
     dataset = find_dataset(data, task, fold)
     if limit < 0:
         raise BadInput(f"--limit must not be negative, got {limit}")
+    if "native" not in grids or set(grids) - set(GRIDS):
+        raise ValueError(f"grids must hold native and may hold network, got {grids}")
     available = dataset.of(split)
     chosen = available[: limit or None]
     if not chosen:
         raise BadInput(f"{data} has no case for {split!r}", "choose train, val or test")
+    tolerance_mm, choice = tolerances(tolerance, task)
     hashes = {path: sha256_file(path) for case in dataset.cases for path in (case.image, case.label)}
     digest = data_list(dataset, task.key, hashes)[1]
-    torch_device = resolve_device(device)
-    precision = resolve_precision(precision, torch_device)
-    network = subject.network.to(torch_device)
+    learned_here = check_rules(rules, task, split, [hashes[case.image] for case in chosen])
+    measure = Measure(tolerance_mm, grids, rules)
+    settings = make_settings(inference.to_dict(), measure, choice)
+    partial = Partial(output, {"subject": subject.identity, "settings": settings, "code": code_sha256()})
+    if partial.left and notice:
+        notice(f"starting anew: {partial.left}")
     rows: list[dict] = []
-    scores: dict[str, list[list[float]]] = {grid: [] for grid in GRIDS}
     for i, case in enumerate(chosen):
-        image_XYZ, label_XYZ = preprocess_case(case, task)  # checks that image and label belong together
-        x_CXYZ = torch.from_numpy(image_XYZ.astype(np.float32))[None].to(torch_device)
-        with torch.inference_mode(), autocast(torch_device, precision):
-            logits_CXYZ = sliding_window_logits(network, x_CXYZ, subject.patch, overlap)
-        on_network = logits_CXYZ.argmax(0).to(torch.uint8).cpu().numpy()
-        start = time.perf_counter()
-        result = segment_volume(
-            read_volume(case.image), network, task, patch=subject.patch, overlap=overlap, tta=tta,
-            device=device, precision=precision,
-        )  # fmt: skip
-        seconds = time.perf_counter() - start
-        scores["network"].append(dice_per_class(on_network, label_XYZ, task.num_classes))
-        scores["native"].append(dice_per_class(result.labelmap, read_labelmap(case.label).array, task.num_classes))
-        rows.append(_row(case, task, {grid: scores[grid][-1] for grid in GRIDS}, seconds))
+        files = case_hashes(case, hashes)
+        row = partial.get(case.id, **files)
+        if row is None:
+            row = score_case(subject, case, inference, measure, files)
+            partial.add(row)
+        rows.append(row)
         if progress:
-            progress(i + 1, len(chosen), rows[-1])
-    return {
-        "subject": subject.identity,
-        "task": task.key,
+            progress(i + 1, len(chosen), row)
+    record = {
+        **header(subject.name, subject.identity, task),
         "split": split,
+        "fold": fold,
         "split_cases": len(available),
         "data_sha256": digest,
         "same_data": digest == subject.data_sha256,
-        "settings": {"overlap": overlap, "tta": tta, "precision": precision, "device": str(torch_device)},
-        "summary": {grid: _summary(scores[grid], task) for grid in GRIDS},
+        "settings": settings,
+        "postprocess": None if rules is None else {**rules.describe(), "learned_on_these_cases": learned_here},
+        "summary": summarise(rows),
         "cases": rows,
+        "inputs": {
+            "data": str(Path(data).resolve()),
+            "subject": str(subject.path.resolve()) if subject.path else None,
+            "postprocess": str(rules.path.resolve()) if rules and rules.path else None,
+        },
+        "provenance": provenance(
+            subject=subject.identity.get("sha256"), data=digest, postprocess=rules.sha256 if rules else None
+        ),
     }
+    if output is not None:
+        write_result(output, record)
+    partial.done()
+    return record
 
 
-def _by_key(values: list[float], task: Task) -> dict[str, float | None]:
-    """label key -> value; None instead of nan, which JSON does not have."""
-    pairs = zip(task.labels, values, strict=True)
-    return {label.key: None if math.isnan(v) else round(float(v), 5) for label, v in pairs}
-
-
-def _row(case: Case, task: Task, scores: dict[str, list[float]], seconds: float) -> dict:
-    dice = {grid: _by_key(values, task) for grid, values in scores.items()}
+def header(name: str, identity: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """The first entries of every result file."""
     return {
-        "id": case.id,
-        "dice": dice,
-        "mean": {g: _finite(mean_dice([v])) for g, v in scores.items()},
-        "seconds": seconds,
+        "format": FORMAT,
+        "version": VERSION,
+        "name": name,
+        "subject": dict(identity),
+        "task": task.key,
+        "labels": [{"value": label.value, "key": label.key, "name": label.name} for label in task.labels],
     }
 
 
-def _summary(scores: list[list[float]], task: Task) -> dict[str, Any]:
-    """Mean over classes of the mean over cases; the spread over cases of each case's own mean."""
-    means = np.array([m for m in (mean_dice([row]) for row in scores) if not math.isnan(m)])
-    spread = {"sd": float(means.std(ddof=1))} if len(means) > 1 else {"sd": None}
-    extremes = {"lowest": float(means.min()), "median": float(np.median(means))} if len(means) else {}
+def make_settings(inference: Mapping[str, Any], measure: Measure, choice: str) -> dict[str, Any]:
+    """How a result was made; the same settings, files and code give the same rows."""
     return {
-        "mean": _finite(mean_dice(scores)),
-        "per_class": _by_key(class_means(scores), task),
-        "cases": len(scores),
-        **spread,
-        **extremes,
+        **inference,
+        "grids": list(measure.grids),
+        "tolerance_mm": dict(measure.tolerance_mm),
+        "tolerance_choice": choice,
+        "postprocess_sha256": measure.rules.sha256 if measure.rules else None,
+        "definitions": DEFINITIONS,
     }
 
 
-def _finite(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+def case_hashes(case: Case, hashes: Mapping[Path, str]) -> dict[str, str]:
+    """What a row says of the case's files."""
+    return {"image_sha256": hashes[case.image], "label_sha256": hashes[case.label]}
+
+
+def check_rules(rules: PostProcess | None, task: Task, split: str, images: list[str]) -> int:
+    """How many of these images the rules were learned on; BadInput if any is a test case, or the task is another."""
+    if rules is None:
+        return 0
+    rules.check_task(task)
+    known = len(rules.learned_on.intersection(images))
+    if known and split == "test":
+        raise BadInput(
+            f"the rules in {rules.path} were learned on {known} of these test cases",
+            "Learn them on validation cases: `rep3d postprocess learn --split val`.",
+        )
+    return known
+
+
+def write_result(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a result file, atomically. Raises OutputFailed."""
+    write_text(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,0 +1,140 @@
+"""One case at a time: segment it or read its label map, check it against the truth, and measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rep3d.data.cache import preprocess_case
+from rep3d.data.dataset import Case
+from rep3d.data.reading import read_labelmap, read_volume
+from rep3d.data.volume import Volume
+from rep3d.errors import BadInput
+from rep3d.evaluation.metrics import case_metrics
+from rep3d.evaluation.postprocess import PostProcess
+from rep3d.evaluation.rows import Scores, labelmap_sha256, labels_of, make_row
+from rep3d.evaluation.subject import Subject
+from rep3d.inference.result import SegmentationResult
+from rep3d.tasks import Task
+
+#: Grids may differ by this in mm and still be one grid, as in training.
+GRID_MM = 0.05
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How cases are segmented; ``resolved`` turns "auto" into what it means on this machine."""
+
+    overlap: float = 0.5
+    tta: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+
+    def resolved(self) -> Inference:
+        """With the device and precision that are used. Raises DeviceUnavailable, BadInput."""
+        from rep3d.inference.devices import resolve_device, resolve_precision
+
+        device = resolve_device(self.device)
+        return replace(self, device=str(device), precision=resolve_precision(self.precision, device))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is measured: ``tolerance_mm`` by label key, on which ``grids``, with which rules of post-processing."""
+
+    tolerance_mm: Mapping[str, float]
+    grids: tuple[str, ...]
+    rules: PostProcess | None = None
+
+
+def segment_case(subject: Subject, case: Case, inference: Inference) -> SegmentationResult:
+    """Segment one case as `rep3d segment` does."""
+    from rep3d.inference.pipeline import segment_volume
+
+    return segment_volume(
+        read_volume(case.image), subject.network, subject.task, patch=subject.patch, **inference.to_dict()
+    )
+
+
+def score_case(
+    subject: Subject, case: Case, inference: Inference, measure: Measure, hashes: Mapping[str, str]
+) -> dict[str, Any]:
+    """A row of a result file for one case of a network. Raises BadInput when image and label do not belong together."""
+    task, scores, more = subject.task, {}, {}
+    if "network" in measure.grids:
+        on_network, truth_XYZ = _on_network(subject, case, inference)
+        more["network_prediction_sha256"] = labelmap_sha256(on_network)
+        scores["network"] = case_metrics(on_network, truth_XYZ, task.spacing_mm, labels_of(task), measure.tolerance_mm)
+    start = time.perf_counter()
+    result = segment_case(subject, case, inference)
+    seconds = time.perf_counter() - start
+    truth = read_labelmap(case.label)
+    check_labels(truth, task, case.label, result.volume, case.image)
+    native, extra = score_labelmap(result.labelmap, truth, task, measure)
+    return make_row(case.id, native | scores, seconds, {**hashes, **extra, **more})
+
+
+def score_labelmap(
+    pred: np.ndarray, truth: Volume, task: Task, measure: Measure
+) -> tuple[dict[str, Scores], dict[str, Any]]:
+    """Metrics on the scan's own grid, as predicted and with the rules, and what a row says of the prediction."""
+    labels, spacing = labels_of(task), truth.spacing_mm
+    scores: dict[str, Scores] = {"native": case_metrics(pred, truth.array, spacing, labels, measure.tolerance_mm)}
+    extra: dict[str, Any] = {"prediction_sha256": labelmap_sha256(pred)}
+    if measure.rules is not None:
+        voxel_ml = float(abs(np.linalg.det(truth.affine[:3, :3]))) / 1000
+        changed, removed = measure.rules.apply(pred, task, voxel_ml)
+        # What nothing was removed from has the same numbers.
+        scores["postprocessed"] = (
+            case_metrics(changed, truth.array, spacing, labels, measure.tolerance_mm) if removed else scores["native"]
+        )
+        extra["removed"] = removed
+    return scores, extra
+
+
+def check_labels(labels: Volume, task: Task, path: Path, other: Volume, other_path: Path) -> None:
+    """Raise BadInput, naming the file, unless ``labels`` holds the task's values on the grid of ``other``."""
+    if labels.shape != other.shape:
+        raise BadInput(
+            f"{path} has {_times(labels.shape)} voxels, {other_path} has {_times(other.shape)}",
+            "Both must lie on one grid.",
+        )
+    if not np.allclose(labels.affine, other.affine, atol=GRID_MM):
+        far = np.abs(labels.affine - other.affine).max()
+        raise BadInput(
+            f"{path} and {other_path} lie at different places in space (their affines differ by up to {far:g})",
+            "Both must have one origin, spacing and direction.",
+        )
+    strange = [int(v) for v in np.unique(labels.array) if v >= task.num_classes]
+    if strange:
+        raise BadInput(
+            f"{path} holds the values {strange[:8]}, but the task {task.key} knows 0 to {task.num_classes - 1}",
+            "Check the task, or renumber the labels.",
+        )
+
+
+def _on_network(subject: Subject, case: Case, inference: Inference) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted and true labels on the network's grid [X, Y, Z] uint8, as validation in training has them."""
+    from rep3d.inference.devices import autocast
+    from rep3d.inference.windows import sliding_window_logits
+
+    device = torch.device(inference.device)
+    image_XYZ, label_XYZ = preprocess_case(case, subject.task)
+    x_CXYZ = torch.from_numpy(image_XYZ.astype(np.float32))[None].to(device)
+    with torch.inference_mode(), autocast(device, inference.precision):
+        logits_CXYZ = sliding_window_logits(subject.network.to(device), x_CXYZ, subject.patch, inference.overlap)
+    return logits_CXYZ.argmax(0).to(torch.uint8).cpu().numpy(), label_XYZ
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,62 @@
+"""What is scored: a deployed weights file or a training checkpoint, with its task and where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from rep3d.files import sha256_file
+from rep3d.tasks import Task
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network with its task and patch, and where it came from (``identity``: JSON-able; ``path``: its file)."""
+
+    network: nn.Module
+    task: Task
+    patch: tuple[int, int, int]
+    data_sha256: str
+    identity: dict[str, Any]
+    path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """A short name for tables: the id of weights, RUN/FILE of a checkpoint."""
+        if self.identity.get("weights"):
+            return str(self.identity["weights"])
+        if self.path is not None:
+            return f"{self.path.resolve().parent.name}/{self.path.name}"
+        return str(self.identity.get("network", "network"))
+
+
+def from_weights(path: Path) -> Subject:
+    """A deployed weights file. Raises WeightsMissing, WeightsInvalid."""
+    from rep3d.weights import load_weights
+
+    weights = load_weights(path)
+    meta = weights.meta
+    task = replace(meta.task, patch=tuple(meta.patch), spacing_mm=tuple(meta.spacing_mm), intensity=meta.intensity)
+    identity = {"weights": meta.id, "sha256": weights.sha256, "network": meta.network["name"]}
+    return Subject(weights.build_network(), task, task.patch, meta.data_sha256, identity, Path(path))
+
+
+def from_checkpoint(path: Path) -> Subject:
+    """A training checkpoint, with its averaged weights where it has them. Raises BadInput."""
+    from rep3d.training.checkpoint import load_checkpoint, trained_network
+
+    checkpoint = load_checkpoint(path)
+    network = trained_network(checkpoint, path)
+    task = Task.from_dict(checkpoint["task"], str(path))
+    identity = {
+        "checkpoint": path.name,
+        "sha256": sha256_file(path),
+        "step": checkpoint["step"],
+        "network": checkpoint["network"]["name"],
+        "config": checkpoint["config"],
+    }
+    patch = tuple(checkpoint["config"]["patch"])
+    return Subject(network.requires_grad_(False), task, patch, checkpoint["data_sha256"], identity, Path(path))
