@@ -20,6 +20,7 @@ from rep3d.commands import (
     fuse,
     info,
     masks,
+    models,
     phantom,
     report,
     segment,
@@ -51,6 +52,7 @@ for group in (
     phantom,
     weights,
     info,
+    models,
 ):
     group.register(app)
 

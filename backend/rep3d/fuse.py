@@ -43,15 +43,16 @@ def fuse_network(network: nn.Module, patch: tuple[int, int, int]) -> nn.Module:
     """A new network in deployed form that computes the same function as ``network.eval()``.
 
     Args:
-        network: a Rep3D or 3D UX-Net in training form, with ``spec``.
+        network: any network in training form, with ``spec``; one without large kernels only loses what serves training
+            alone (heads of deep supervision).
         patch: (x, y, z) voxels of the crops it was trained on.
 
     Raises:
-        BadInput: the network has no deployed form.
+        BadInput: the network is fused already.
     """
     spec = network.spec
-    if "deployed" not in accepted_arguments(spec["name"]):
-        raise BadInput(f"network {spec['name']!r} has no large kernels to fuse")
+    if not has_large_kernels(network):
+        return _without_training_parts(network)
     if spec["args"].get("deployed"):
         raise BadInput("the network is fused already")
     trained_kernels = [list(stage[0].conv.kernel_size) for stage in network.encoder.stages]
@@ -68,6 +69,20 @@ def fuse_network(network: nn.Module, patch: tuple[int, int, int]) -> nn.Module:
     return target
 
 
+def has_large_kernels(network: nn.Module) -> bool:
+    """Whether the network has a deployed form of its own, with masks and batch norms folded into its kernels."""
+    return "deployed" in accepted_arguments(network.spec["name"])
+
+
+def _without_training_parts(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode without the heads of deep supervision."""
+    spec = network.spec
+    twin = create_network(spec["name"], **{k: v for k, v in spec["args"].items() if k not in TRAINING_ONLY})
+    wanted, have = twin.state_dict(), network.state_dict()
+    twin.load_state_dict({name: have[name].float() for name in wanted})
+    return twin.eval()
+
+
 def block_masks(network: nn.Module) -> dict[str, torch.Tensor]:
     """The modulation mask of each block in training form, [1 or C, K, K, K], by block name ("stage1.block2")."""
     with torch.no_grad():
@@ -75,7 +90,12 @@ def block_masks(network: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def side_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """What a weights file keeps to explain itself: ``block_masks`` (float16) and the priors' exponents by block."""
+    """What a weights file keeps to explain itself: ``block_masks`` (float16) and the priors' exponents by block.
+
+    Empty for networks without large kernels.
+    """
+    if not has_large_kernels(network):
+        return {}
     masks = {MASK_PREFIX + name: mask.half() for name, mask in block_masks(network).items()}
     exponents = {
         EXPONENT_PREFIX + name: block.conv.mask.prior.exponent.detach().clone()
@@ -115,7 +135,7 @@ def fuse_checkpoint(path: str | Path, *, weights_id: str = "", licence: str = ""
         licence: of the weights; default the licence of the task's data set.
 
     Raises:
-        BadInput: not a checkpoint, or a network without deployed form.
+        BadInput: not a checkpoint.
         WeightsInvalid: the fused network does not agree with the checkpoint's to TOLERANCE.
     """
     path = Path(path)

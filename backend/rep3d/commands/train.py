@@ -94,6 +94,9 @@ def train(
         arguments["reparam"] = reparam or known["reparam"]
     elif reparam:
         raise BadInput(f"--reparam {reparam} does not apply to {name}", "it has no large kernels; leave the option out")
+    size = integers(patch, "--patch") if patch else tuple(chosen.patch)
+    if "patch" in known:  # networks with learned positions are built for one size
+        arguments["patch"] = list(size)
     arguments.update(_network_arguments(network_args))
     strengths = AugmentConfig() if augment else AugmentConfig.off()
     if mirror_axes:
@@ -103,7 +106,7 @@ def train(
         "task": chosen.key,
         "network": name,
         "network_args": arguments,
-        "patch": integers(patch, "--patch") if patch else tuple(chosen.patch),
+        "patch": size,
         "augment": strengths,
         "lr_field_args": json_object(lr_field_args, "--lr-field-args", "{}"),
         "freeze": tuple(freeze),
@@ -119,7 +122,7 @@ def _network_arguments(text: str) -> dict:
     from rep3d.errors import BadInput
 
     values = json_object(text, "--network-args", '{"kernel_size": 7}')
-    if taken := sorted({"in_channels", "out_channels", "deployed", "reparam"} & set(values)):
+    if taken := sorted({"in_channels", "out_channels", "deployed", "reparam", "patch"} & set(values)):
         raise BadInput(
             f"--network-args cannot set {', '.join(taken)}: the task or another option does",
             "docs/method.md lists the arguments.",

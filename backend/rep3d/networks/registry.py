@@ -24,6 +24,21 @@ def register_network(name: str) -> Callable[[Callable[..., nn.Module]], Callable
     return add
 
 
+def register_variant(name: str, base: str, **defaults: object) -> None:
+    """Make ``create_network(name)`` build the network ``base`` with other defaults; all its arguments stay settable."""
+    builder = _lookup(base)
+    signature = inspect.signature(builder)
+
+    def build(**args: object) -> nn.Module:
+        return builder(**{**defaults, **args})
+
+    build.__doc__ = builder.__doc__
+    build.__signature__ = signature.replace(
+        parameters=[p.replace(default=defaults.get(p.name, p.default)) for p in signature.parameters.values()]
+    )
+    register_network(name)(build)
+
+
 def list_networks() -> list[str]:
     """Names that ``create_network`` knows, sorted."""
     return sorted(_BUILDERS)
