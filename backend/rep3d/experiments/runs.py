@@ -116,8 +116,9 @@ def finish(run: Run, task: Task, data: Path, cache: Path, *, split: str, overlap
         checkpoint = run.folder / "best.ckpt"
         subject = from_checkpoint(checkpoint)
         scored = evaluate(
-            subject, data, split, fold=run.config.fold, overlap=overlap, device=run.config.device, precision="float32"
-        )
+            subject, data, split, fold=run.config.fold, overlap=overlap, device=run.config.device, precision="float32",
+            grids=("native",),
+        )  # fmt: skip
         if not scored["same_data"]:
             raise BadInput(f"the files in {data} have changed since {run.folder} was trained", "Use another --out.")
         network = subject.network
