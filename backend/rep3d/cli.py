@@ -22,6 +22,7 @@ from rep3d.commands import (
     masks,
     models,
     phantom,
+    prepare,
     report,
     segment,
     train,
@@ -39,6 +40,7 @@ app = typer.Typer(
 for group in (
     demo,
     segment,
+    prepare,
     train,
     fuse,
     ensemble,

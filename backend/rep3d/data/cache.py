@@ -1,19 +1,24 @@
 """Preprocess every case once: network grid, [0, 1] intensities; keep the arrays as .npy files and, if they fit, in RAM.
 
 A case's files are named by a key over the sha256 of its image and label and over every setting that matters, so a
-changed file or setting never meets a stale array. Files appear atomically; a damaged one is noticed and made again.
+changed file or setting never meets a stale array. Files appear atomically, the one with the sums of the others last; a
+damaged one is noticed by its sum and made again.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from rep3d.data.agreement import disagreement
 from rep3d.data.dataset import Case
 from rep3d.data.preprocess import normalise, to_network_grid
 from rep3d.data.reading import read_labelmap, read_volume
@@ -21,7 +26,8 @@ from rep3d.errors import BadInput, OutputFailed
 from rep3d.files import atomic_path, sha256_file, write_text
 from rep3d.tasks import Task
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
+PARTS = ("image", "label", "centres")
 MAX_CENTRES = 8192  # crop centres kept per class and case: enough to be uniform over an organ, small for any cohort
 
 
@@ -53,19 +59,32 @@ class FileHashes:
     def of(self, file: Path) -> str:
         """sha256 of ``file``. Raises BadInput when it cannot be read."""
         try:
-            stat = file.stat()
-            mark = [stat.st_size, stat.st_mtime_ns]
-            known = self._known.get(str(file.resolve()))
-            if not (isinstance(known, list) and len(known) == 3 and known[:2] == mark):
-                known = [*mark, sha256_file(file)]
-                self._known[str(file.resolve())] = known
+            known = self.known(file)
+            if known is None:
+                stat = file.stat()
+                known = sha256_file(file)
+                self.remember(file, stat.st_size, stat.st_mtime_ns, known)
         except OSError as error:
             raise BadInput(f"{file} cannot be read: {error.strerror}", "check its permissions") from error
-        return known[2]
+        return known
+
+    def known(self, file: Path) -> str | None:
+        """The remembered sha256 of ``file`` if its size and time of change are those of then, else None."""
+        try:
+            stat = file.stat()
+        except OSError:
+            return None
+        known = self._known.get(str(file.resolve()))
+        same = isinstance(known, list) and len(known) == 3 and known[:2] == [stat.st_size, stat.st_mtime_ns]
+        return known[2] if same else None
+
+    def remember(self, file: Path, size: int, mtime_ns: int, sha256: str) -> None:
+        """Keep a sha256 that was computed elsewhere from a file that then had this size and time of change."""
+        self._known[str(file.resolve())] = [size, mtime_ns, sha256]
 
     def save(self) -> None:
         """Write the table next to the cached arrays."""
-        write_text(self.path, json.dumps(self._known))
+        write_text(self.path, json.dumps(self._known, sort_keys=True))
 
 
 class Cache:
@@ -94,7 +113,10 @@ class Cache:
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
 
     def load(self, case: Case, *, in_memory: bool = True) -> Sample:
-        """The preprocessed case, from the cache or made now; memory-mapped unless ``in_memory``."""
+        """The preprocessed case, from the cache or made now; memory-mapped unless ``in_memory``.
+
+        Raises BadInput for a case that does not fit the task, OutputFailed when the cache cannot be written.
+        """
         key = self.key(case)
         sample = self._read(case, key, in_memory)
         if sample is None:
@@ -104,20 +126,43 @@ class Cache:
             raise OutputFailed(f"the cache files of {case.id} in {self.folder} cannot be read back", "check the disk")
         return sample
 
+    def ensure(self, case: Case) -> str:
+        """Make the case's files unless they are there and sound; says which: "kept", "made" or "made again"."""
+        key = self.key(case)
+        if self.sound(key):
+            return "kept"
+        damaged = self._sums_file(key).exists()
+        self._build(case, key)
+        return "made again" if damaged else "made"
+
+    def sound(self, key: str) -> bool:
+        """Whether all files of a key are there with the sums that they were written with."""
+        try:
+            sums = json.loads(self._sums_file(key).read_text(encoding="utf-8"))["sha256"]
+            return all(sha256_file(path) == sums[part] for part, path in zip(PARTS, self._files(key), strict=True))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def files(self, key: str) -> tuple[Path, ...]:
+        """Every file that belongs to a key."""
+        return (*self._files(key), self._sums_file(key))
+
     def _files(self, key: str) -> tuple[Path, Path, Path]:
-        return tuple(self.folder / f"{key}.{part}.npy" for part in ("image", "label", "centres"))
+        return tuple(self.folder / f"{key}.{part}.npy" for part in PARTS)
+
+    def _sums_file(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
 
     def _read(self, case: Case, key: str, in_memory: bool) -> Sample | None:
         """None when a file is missing or damaged (the caller makes it again)."""
+        if not self.sound(key):
+            return None
         try:
             image, label = (
                 np.load(path, mmap_mode=None if in_memory else "r", allow_pickle=False) for path in self._files(key)[:2]
             )
             pairs = np.load(self._files(key)[2], allow_pickle=False)
         except (OSError, ValueError, EOFError):
-            return None
-        sound = image.dtype == np.float16 and label.dtype == np.uint8 and image.shape == label.shape and image.ndim == 3
-        if not sound or pairs.ndim != 2 or pairs.dtype != np.int64 or (len(pairs) and pairs[:, 1].max() >= image.size):
             return None
         centres = {c: pairs[pairs[:, 0] == c, 1] for c in range(1, self.task.num_classes)}
         return Sample(case.id, image, label, centres)
@@ -133,16 +178,35 @@ class Cache:
                 where = np.sort(rng.choice(where, MAX_CENTRES, replace=False))
             picks.append(np.stack([np.full(len(where), c, np.int64), where.astype(np.int64)], axis=1))
         pairs = np.concatenate(picks) if picks else np.zeros((0, 2), np.int64)
-        for path, array in zip(self._files(key), (image, label, pairs), strict=True):
+        sums = {}
+        for part, path, array in zip(PARTS, self._files(key), (image, label, pairs), strict=True):
             with atomic_path(path) as temporary:
-                np.save(temporary, array, allow_pickle=False)
+                _save(temporary, array)
+                sums[part] = sha256_file(temporary)
+        text = json.dumps({"format": "rep3d-cache", "version": CACHE_VERSION, "sha256": sums}, indent=1)
+        write_text(self._sums_file(key), text + "\n")
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """np.save that names a full disk as such (numpy's error has no number) and notices a short file."""
+    try:
+        with open(path, "wb") as stream:
+            np.save(stream, array, allow_pickle=False)
+            stream.flush()
+            written = os.fstat(stream.fileno()).st_size
+        if written < array.nbytes:
+            raise OSError(f"{written} of {array.nbytes} bytes written")
+    except OSError as error:
+        if error.errno is None and shutil.disk_usage(path.parent).free < array.nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
 
 
 def preprocess_case(case: Case, task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Read one case, check it, bring it to the network grid.
 
     Returns image [X, Y, Z] float16 in [0, 1] and label [X, Y, Z] uint8. Raises BadInput when image and label do not
-    share a grid, or the label holds values that are not the task's.
+    share a grid (see ``rep3d.data.agreement``), or the label holds values that are not the task's.
     """
     volume, labels = read_volume(case.image), read_labelmap(case.label)
     if volume.array.shape != labels.array.shape:
@@ -150,9 +214,10 @@ def preprocess_case(case: Case, task: Task) -> tuple[np.ndarray, np.ndarray]:
             f"image and label of {case.id} differ in size: {volume.array.shape}, {labels.array.shape} ({case.label})",
             "every label map must lie on its image's grid",
         )
-    if not np.allclose(volume.affine, labels.affine, atol=0.05):
+    apart = disagreement(volume.grid, labels.grid)
+    if apart and apart.severity == "error":
         raise BadInput(
-            f"image and label of {case.id} lie at different places in space ({case.label})",
+            f"image and label of {case.id} lie at different places in space: {apart.text} ({case.label})",
             "every label map must have its image's origin, spacing and direction",
         )
     values = np.unique(labels.array)

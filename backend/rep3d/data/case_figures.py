@@ -20,6 +20,7 @@ Triple = tuple[float, float, float]
 
 QUANTILES = 400  # points of a case's quantile function that are kept; a cohort's percentiles come from all of them
 SAMPLES = 2_000_000  # of more voxels than this, a regular subset of about this many is described
+MAX_LABEL = 65_535
 CT_BODY_HU = -500.0  # halfway between air and tissue
 
 
@@ -49,13 +50,15 @@ def measure_case(volume: Volume, labels: Volume, modality: str | None = None) ->
     """Measure one image [X, Y, Z] with its label map of the same shape.
 
     Body: CT above -500 HU; otherwise above a tenth of the way from the minimum to the 99th percentile.
-    Raises BadInput when the shapes differ.
+    Raises BadInput when the shapes differ or a label value is above 65,535.
     """
     if volume.shape != labels.shape:
         raise BadInput(
             f"{volume.path} and {labels.path} differ in size: {volume.shape}, {labels.shape}",
             "Every label map must lie on its image's grid.",
         )
+    if labels.array.max() > MAX_LABEL:
+        raise BadInput(f"{labels.path}: label values above {MAX_LABEL}", "Is this the image instead of its labels?")
     axes = list(closest_axes(volume.affine)[0])
     spacing = np.array(volume.spacing_mm)
     voxel_ml = float(np.prod(spacing)) / 1000

@@ -20,6 +20,14 @@ IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", "
 _NOT_LABELS = "Is this the image instead of its labels?"
 
 
+class ConstantImage(BadInput):
+    """Every voxel of an image has the same value."""
+
+
+class NotALabelMap(BadInput):
+    """A label map holds values that cannot be labels: not whole, not finite, negative or too large."""
+
+
 def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
     """Read a scan: one 3D image file (NIfTI, NRRD, MHA/MHD, DICOM ...) or a folder that holds one DICOM series.
 
@@ -38,7 +46,9 @@ def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
     array, warnings = replace_not_finite(vol.array, path, vol.nifti)
     low, high = array.min(), array.max()
     if low == high:
-        raise BadInput(f"{path}: the image is empty: every voxel is {low:g}.", "Choose an image that shows a scan.")
+        raise ConstantImage(
+            f"{path}: the image is empty: every voxel is {low:g}.", "Choose an image that shows a scan."
+        )
     return replace(vol, array=array, warnings=vol.warnings + tuple(warnings))
 
 
@@ -48,14 +58,14 @@ def read_labelmap(path: str | Path) -> Volume:
     array = vol.array
     if array.dtype.kind == "f":
         if not np.isfinite(array).all() or np.any(array != np.rint(array)):
-            raise BadInput(f"{path}: a label map must hold whole numbers.", _NOT_LABELS)
+            raise NotALabelMap(f"{path}: a label map must hold whole numbers.", _NOT_LABELS)
         array = array.astype(np.int32)
     if array.min() < 0:
-        raise BadInput(f"{path}: a label map must not hold negative values.", _NOT_LABELS)
+        raise NotALabelMap(f"{path}: a label map must not hold negative values.", _NOT_LABELS)
     for dtype in (np.uint8, np.uint16, np.int32):
         if array.max() <= np.iinfo(dtype).max:
             return replace(vol, array=array.astype(dtype, copy=False))
-    raise BadInput(f"{path}: label values up to {array.max()} are too large.")
+    raise NotALabelMap(f"{path}: label values up to {array.max()} are too large.")
 
 
 @contextmanager

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from rep3d.data.layouts import amos, folder, kits, msd, nnunet
-from rep3d.data.layouts.base import Layout, LayoutOptions, Scan
+from rep3d.data.layouts.base import Layout, LayoutOptions, Scan, descend, read_json
 from rep3d.errors import BadInput
 from rep3d.tasks import Task
 
 READERS = {"amos": amos.read, "kits": kits.read, "msd": msd.read, "nnunet": nnunet.read, "folder": folder.read}
 KINDS = tuple(READERS)
 
-__all__ = ["KINDS", "Layout", "LayoutOptions", "Scan", "read_layout"]
+__all__ = ["KINDS", "Layout", "LayoutOptions", "Scan", "default_task", "read_layout"]
 
 
 def read_layout(kind: str, source: Path, options: LayoutOptions, task: Task) -> Layout:
@@ -45,3 +45,24 @@ def _fits(kind: str, source: Path, task: Task) -> bool:
         return bool(READERS[kind](source, LayoutOptions(), task).scans)
     except BadInput:
         return False
+
+
+def default_task(kind: str, source: Path) -> str:
+    """The task of this package for a data set: KiTS, and MSD tasks by folder or by the name in dataset.json.
+
+    Raises BadInput when there is none, or several: then the user has to say.
+    """
+    if kind == "kits":
+        return "kits"
+    if kind == "msd":
+        root = descend(source, ("dataset.json",))
+        name = root.name
+        if (root / "dataset.json").is_file():
+            name = f"{name} {read_json(root / 'dataset.json').get('name', '')}"
+        for folder_name, key in msd.TASKS.items():
+            if folder_name in name or folder_name.partition("_")[2].lower() in name.lower().split():
+                return key
+    hint = "Give --task KEY (see `rep3d tasks`) or a task file; `rep3d task new` writes one."
+    if kind == "amos":
+        hint = "Give --task amos-ct or --task amos-mri."
+    raise BadInput(f"the task of {source} is not known", hint)

@@ -1,0 +1,121 @@
+"""Files that a preparation has to write itself: one channel of a 4D image, and label maps with other values.
+
+They lie in the prepared folder under names that hold the source's sha256 and the settings, so that a changed source or
+setting never meets an old file; what is there already is not made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from rep3d.data.nifti_header import check_nifti, read_nifti_header
+from rep3d.data.reading import read_labelmap
+from rep3d.data.volume import Geometry, to_sitk
+from rep3d.errors import BadInput
+from rep3d.files import atomic_path
+
+FOLDER = "converted"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What to do with the files of a case: ``channel`` of 4D images (None: 3D), ``labels``: old value -> new value.
+
+    Values that ``labels`` does not name stay as they are. ``folder`` is where results go.
+    """
+
+    folder: Path
+    channel: int | None = None
+    labels: dict[int, int] = field(default_factory=dict)
+
+
+def convert_image(conversion: Conversion, key: str, path: Path, sha256: str) -> Path:
+    """The channel of a 4D image as a 3D file, or ``path`` itself when there is nothing to do.
+
+    Raises BadInput when the file cannot be read, is not 4D or has no such channel; OutputFailed.
+    """
+    if conversion.channel is None:
+        return path
+    target = conversion.folder / f"{key}.channel{conversion.channel}.{sha256[:16]}.nii.gz"
+    if not target.is_file():
+        array, geometry = read_channel(path, conversion.channel)
+        _write(array, geometry, target)
+    return target
+
+
+def convert_label(conversion: Conversion, key: str, path: Path, sha256: str) -> Path:
+    """The label map with its values replaced, or ``path`` itself when there is nothing to do.
+
+    Raises BadInput when the file cannot be read; OutputFailed.
+    """
+    if not conversion.labels:
+        return path
+    rule = hashlib.sha256(repr(sorted(conversion.labels.items())).encode()).hexdigest()[:8]
+    target = conversion.folder / f"{key}.labels{rule}.{sha256[:16]}.nii.gz"
+    if not target.is_file():
+        labels = read_labelmap(path)
+        array = labels.array
+        top = max(int(array.max()), *conversion.labels, *conversion.labels.values())
+        table = np.arange(top + 1, dtype=np.uint16 if top < 1 << 16 else np.int32)
+        for old, new in conversion.labels.items():
+            table[old] = new
+        array = table[array]
+        _write(array.astype(np.uint8) if array.max() < 256 else array, labels.grid, target)
+    return target
+
+
+def read_channel(path: Path, channel: int) -> tuple[np.ndarray, Geometry]:
+    """One channel [X, Y, Z] of a 4D image and its grid. NaN and infinite voxels become NaN.
+
+    Raises BadInput when the file cannot be read, is not 4D, or has no such channel.
+    """
+    import SimpleITK as sitk
+
+    header = read_nifti_header(path)
+    if header is not None:
+        header = check_nifti(path, header)[0]
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise BadInput(f"{path}: not an image that can be read (or a damaged one).", "Copy it again.") from error
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+    size = image.GetSize()
+    if len(size) != 4:
+        raise BadInput(
+            f"{path}: {len(size)} dimensions, where 4 (with channels) are announced.", "Leave --channel out."
+        )
+    if not 0 <= channel < size[3]:
+        raise BadInput(f"{path}: there is no channel {channel}; it has {size[3]}.", "Count from 0.")
+    submatrix = sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOSUBMATRIX
+    volume = sitk.Extract(image, [*size[:3], 0], [0, 0, 0, channel], submatrix)
+    array = sitk.GetArrayFromImage(volume).transpose(2, 1, 0)
+    if header is not None and len(header.not_finite):  # the reader has made them 0
+        count = int(np.prod(size))
+        bad = np.unpackbits(header.not_finite, count=count).view(bool).reshape(size, order="F")[..., channel]
+        array = np.where(bad, np.nan, array)
+    return array, Geometry.from_sitk(volume)
+
+
+def _write(array: np.ndarray, geometry: Geometry, target: Path) -> None:
+    import SimpleITK as sitk
+
+    with atomic_path(target) as temporary:
+        try:
+            sitk.WriteImage(to_sitk(array, geometry), str(temporary), useCompression=True)
+        except RuntimeError as error:  # ITK gives no errno; a full disk is the usual reason
+            raise OSError(f"the image could not be written ({str(error).splitlines()[-1]})") from error
+        try:  # the writer of .nii.gz does not always notice a full disk
+            check_nifti(temporary, read_nifti_header(temporary) or _no_header(temporary))
+        except BadInput as error:
+            raise OSError(f"the image is not whole after writing ({error})") from error
+
+
+def _no_header(path: Path):
+    raise BadInput(f"{path}: no header")
