@@ -111,23 +111,32 @@ def evaluate(
 
 def show_result(console: Console, record: dict[str, Any]) -> None:
     """The tables and remarks of a result."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from rep3d.evaluation.listing import ON_SCREEN, blocks, cell, figure, heading, remarks, rule_rows
+    from rep3d.evaluation.listing import ON_SCREEN, blocks, figure, heading, narrow_cell, remarks, rule_rows
 
     what = f"{record['task']}, {record['split']}" if record["split"] else record["task"]
-    shown = Table(title=f"{record['name']}: {what}, {len(record['cases'])} cases, each scan's own grid")
+    shown = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1),
+        title=f"{record['name']}: {what}, {len(record['cases'])} cases, each scan's own grid",
+    )
     shown.add_column("structure", overflow="fold")
     columns = {metric: blocks(record, "native", metric) for metric in ON_SCREEN}
     for metric in columns:
-        shown.add_column(heading(record, metric), justify="right")
+        shown.add_column(heading(record, metric), justify="right", no_wrap=True)
     for key in columns["dice"]:
-        shown.add_row(key, *(cell(column[key], "\n").replace("[", r"\[") for column in columns.values()))
+        shown.add_row(key, *(narrow_cell(column[key], metric) for metric, column in columns.items()))
     console.print(shown)
     if "network" in record["summary"]:
         console.print(f"On the network's grid: mean Dice {figure(record['summary']['network']['mean'])}.")
     if rows := rule_rows(record):
-        rules = Table(title="Dice without and with post-processing (absent structures count as 1)")
+        rules = Table(
+            box=SIMPLE_HEAD,
+            padding=(0, 1),
+            title="Dice without and with post-processing (absent structures count as 1)",
+        )
         for column in ("structure", "without", "with", "gain", "rule"):
             rules.add_column(column)
         for row in rows:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from rep3d.inference.batch import Outcome
+    from rep3d.inference.result import SegmentationResult
     from rep3d.weights import Weights
 
 
@@ -43,7 +46,13 @@ def segment(
     format: str = typer.Option("", "--format", help="nii.gz (default), nii, nrrd, seg.nrrd or dcm (DICOM SEG)."),
     structures: str = typer.Option("", help="Keep only these structures, e.g. liver,spleen (keys of the task)."),
     series: str = typer.Option("", help="Series instance UID, for a DICOM folder that holds several series."),
+    postprocess: Path = typer.Option(None, "--postprocess", help="Apply rules of `rep3d postprocess learn`."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Redo results that exist already."),
+    ray: str = typer.Option(
+        "", help="Spread the scans over a Ray cluster: local (this machine), auto, HOST:PORT or ray://HOST:PORT."
+    ),
+    ray_workers: int = typer.Option(0, help="Processes of --ray; 0: one a GPU, or one for every 4 CPUs."),
+    ray_cpus: int = typer.Option(0, help="CPUs (threads) of each; 0: 4, or a fair share."),
 ) -> None:
     """Segment scans. Writes the label map on the scan's own grid, and volumes as JSON and CSV beside it.
 
@@ -53,31 +62,45 @@ def segment(
     from rich.console import Console
 
     from rep3d.inference.batch import plan, run_jobs
+    from rep3d.inference.ray_session import ClusterOptions
     from rep3d.inference.writing import check_format
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     jobs = plan(images, out, check_format(format) if format else None)
+    cluster = ClusterOptions(ray, ray_workers, ray_cpus, device) if ray else None
+    if cluster:
+        cluster.check()
 
     from rep3d.inference.devices import describe_device, resolve_device  # seconds: after the quick checks
     from rep3d.inference.pipeline import segment_with_weights
 
-    chosen_device = resolve_device(device)
+    chosen_device = None if cluster else resolve_device(device)
     loaded = load(task, weights)
-    network = loaded.build_network()
     options = {
-        "device": str(chosen_device),
+        "device": device if cluster else str(chosen_device),
         "precision": precision,
         "overlap": overlap,
         "tta": tta,
         "roi": parse_roi(roi) if roi else None,
         "structures": tuple(key.strip() for key in structures.split(",")) if structures else None,
     }
-    check_options(loaded, options)
-    console.print(
-        f"{loaded.meta.task.title}: weights {loaded.meta.id}, {describe_device(chosen_device)}"
-        + (" (chosen by auto)" if device == "auto" else ""),
-        markup=False,
-    )
+    check_options(loaded, options if chosen_device else options | {"device": "cpu"})
+    rules = load_rules(postprocess, loaded)
+    where = f"Ray cluster {ray}" if cluster else describe_device(chosen_device)
+    by_auto = " (chosen by auto)" if device == "auto" and not cluster else ""
+    console.print(f"{loaded.meta.task.title}: weights {loaded.meta.id}, {where}{by_auto}", markup=False)
+    if cluster:
+        from rep3d.commands.segment_on_ray import segment_on_ray
+
+        outcomes = segment_on_ray(
+            console, jobs, loaded, options, cluster,
+            after=rules, overwrite=overwrite, series_uid=series or None,
+        )  # fmt: skip
+        summarise(console, outcomes)
+        if any(outcome.error for outcome in outcomes):
+            raise typer.Exit(1)
+        return
+    network = loaded.build_network()
     alone = len(jobs) == 1  # then its error is the command's error, and its volumes are shown
     with progress_bar(console) as bar:
         task_id = bar.add_task("starting", total=1.0)
@@ -92,7 +115,7 @@ def segment(
 
         outcomes = run_jobs(
             jobs,
-            lambda volume: segment_with_weights(volume, loaded, network, progress=on_progress, **options),
+            lambda volume: rules(segment_with_weights(volume, loaded, network, progress=on_progress, **options)),
             overwrite=overwrite,
             series_uid=series or None,
             on_start=on_start,
@@ -125,6 +148,19 @@ def load(task: str, weights: list[Path]) -> Weights:
         named = ", ".join(map(str, weights))
         raise BadInput(f"{named} was trained for {loaded.meta.task.key}, not for --task {task}.", "Leave out --task.")
     return loaded
+
+
+def load_rules(path: Path | None, weights: Weights) -> Callable[[SegmentationResult], SegmentationResult]:
+    """What ``--postprocess`` does to a result: the rules in that file (of the weights' task), or nothing."""
+    from functools import partial
+
+    from rep3d.evaluation.postprocess import postprocess_result, read_postprocess
+
+    if path is None:
+        return lambda result: result
+    rules = read_postprocess(path)
+    rules.check_task(weights.meta.task)
+    return partial(postprocess_result, rules=rules)
 
 
 def parse_roi(text: str) -> tuple[float, ...]:

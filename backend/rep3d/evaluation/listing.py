@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rep3d.errors import BadInput
-from rep3d.evaluation.results import METRICS
+from rep3d.evaluation.results import METRICS, OVERLAP_METRICS
 from rep3d.files import write_text
 
 MEAN = "mean"
@@ -19,8 +19,8 @@ HEADINGS = {
     "nsd": "NSD {tol}",
     "hd95_mm": "HD95 mm",
     "asd_mm": "ASD mm",
-    "volume_error_ml": "volume error ml",
-    "volume_error_percent": "volume error %",
+    "volume_error_ml": "vol. error ml",
+    "volume_error_percent": "vol. error %",
 }
 ON_SCREEN = ("dice", "nsd", "hd95_mm", "volume_error_ml")
 
@@ -37,12 +37,20 @@ def figure(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def cell(block: Mapping[str, Any], between: str = " ") -> str:
+def cell(block: Mapping[str, Any]) -> str:
     """A mean with its interval, "0.873 [0.861, 0.884]"; "-" without a value."""
     if block["mean"] is None:
         return "-"
     digits = 3 if abs(block["mean"]) < 100 else 1
-    return f"{figure(block['mean'], digits)}{between}[{figure(block['low'], digits)}, {figure(block['high'], digits)}]"
+    return f"{figure(block['mean'], digits)} [{figure(block['low'], digits)}, {figure(block['high'], digits)}]"
+
+
+def narrow_cell(block: Mapping[str, Any], metric: str) -> str:
+    """The same in two short lines; mm and ml with two decimals."""
+    if block["mean"] is None:
+        return "-"
+    digits = 3 if metric in OVERLAP_METRICS else 2 if abs(block["mean"]) < 100 else 1
+    return f"{figure(block['mean'], digits)}\n{figure(block['low'], digits)} .. {figure(block['high'], digits)}"
 
 
 def blocks(record: Mapping[str, Any], grid: str, metric: str, empty: str = "ignore") -> dict[str, Mapping[str, Any]]:
@@ -57,7 +65,7 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
     ignore, one = (native["dice"][convention] for convention in ("ignore", "one"))
     lines = [
         f"Mean Dice {figure(ignore['mean'])} where a structure that neither label map has is not counted (ignore), "
-        f"{figure(one['mean'])} where it counts as 1 (one). Brackets: 95 % bootstrap intervals over cases."
+        f"{figure(one['mean'])} where it counts as 1 (one). Intervals: 95 %, bootstrap over cases."
     ]
     undefined = {key: block["undefined"] for key, block in ignore["per_class"].items() if block["undefined"]}
     if undefined:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rep3d.errors import BadInput
+from rep3d.errors import BadInput, WeightsInvalid
 from rep3d.evaluation.evaluate import case_hashes
 from rep3d.evaluation.labelmaps import pair_hashes, pairs_of_folders, pairs_of_split, score_pair
 from rep3d.evaluation.postprocess import PostProcess, read_postprocess
 from rep3d.evaluation.results import EvaluationResult, read_result
 from rep3d.evaluation.rows import overlap_of, summarise
 from rep3d.evaluation.scoring import Inference, Measure, score_case
-from rep3d.evaluation.subject import Subject
+from rep3d.evaluation.subject import from_checkpoint, from_weights
 from rep3d.files import sha256_file
 from rep3d.tasks import Task
 
@@ -200,13 +200,18 @@ def _network(
 
     record = result.record
     file = _locate(inputs.weights, record["inputs"].get("subject"), "--weights FILE", "the network")
-    expected, found = record["subject"].get("sha256"), sha256_file(file)
+    folder = _locate(inputs.data, record["inputs"].get("data"), "--data FOLDER", "the data")
+    expected = record["subject"].get("sha256")
+    try:
+        subject = (from_weights if record["subject"].get("weights") else from_checkpoint)(file)
+    except (BadInput, WeightsInvalid) as error:
+        report.failures.append(f"the network cannot be loaded: {error}")
+        return None
+    found = subject.identity["sha256"]
     if found != expected:
         report.failures.append(f"{file} is another network: sha256 {found}, the result was made with {expected}")
     else:
         report.checked.append("the same network")
-    folder = _locate(inputs.data, record["inputs"].get("data"), "--data FOLDER", "the data")
-    subject = _load(file, record)
     if subject.task.key != result.task_key:
         report.failures.append(f"{file} is of task {subject.task.key}, the result of {result.task_key}")
         return None
@@ -231,12 +236,6 @@ def _network(
         return None if _changed(row, now, report) else score_case(subject, case, inference, measure, now)
 
     return score
-
-
-def _load(file: Path, record: Mapping[str, Any]) -> Subject:
-    from rep3d.evaluation.subject import from_checkpoint, from_weights
-
-    return (from_weights if record["subject"].get("weights") else from_checkpoint)(file)
 
 
 def _labelmaps(result: EvaluationResult, inputs: Inputs, rules: PostProcess | None, report: Report) -> Score:
