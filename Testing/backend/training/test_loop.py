@@ -17,8 +17,8 @@ from rep3d.tasks import load_task
 from rep3d.training import loop
 from rep3d.training.checkpoint import load_checkpoint
 from rep3d.training.logs import read_log
-from rep3d.training.loop import Diverged
 from rep3d.training.run import run_training
+from rep3d.training.step import Diverged
 from rep3d.training.validate import validate
 
 TASK = load_task("msd-hippocampus")
@@ -166,7 +166,7 @@ def test_divergence_stops_with_the_state_before_and_the_cases(config_of, tiny_da
 
 
 def test_gradient_that_is_not_finite_stops_too(config_of, tiny_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "make_loss", lambda _: lambda logits, label: (logits.sum() * 0).sqrt() + 1)
+    monkeypatch.setattr(loop, "make_loss", lambda *_: lambda logits, label: (logits.sum() * 0).sqrt() + 1)
     with pytest.raises(Diverged, match="a gradient is not finite"):
         run_training(config_of(), TASK, tiny_data, tmp_path)
 

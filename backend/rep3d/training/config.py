@@ -16,7 +16,7 @@ from rep3d.errors import BadInput
 # What may differ between a run and its continuation: these change when or where things happen, not what is computed.
 # ``devices`` and ``nodes`` are among them because a step's crops are the same however many processes share them.
 FREE_ON_RESUME = frozenset(
-    {"threads", "workers", "save_every", "keep_every", "log_every", "device", "devices", "nodes"}
+    {"threads", "workers", "save_every", "keep_every", "log_every", "device", "devices", "nodes", "early_stop"}
 )
 
 CHOICES = {
@@ -34,7 +34,6 @@ BOUND_TO_STEPS = frozenset({"cosine", "poly"})
 
 #: Settings that nothing reads yet: any value but the default is refused, so that no option does nothing.
 NOT_READ_YET = (
-    "accumulate", "checkpointing", "compile", "early_stop", "nodes", "devices",
     "freeze", "init_labels",
 )  # fmt: skip
 

@@ -100,6 +100,20 @@ class RunLog:
             ) from error
 
 
+class NoLog:
+    """What ranks other than the first have in place of a `RunLog`: nothing is written."""
+
+    last_dice = math.nan
+
+    def train(self, *_) -> None: ...
+
+    def validation(self, *_) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
 def read_log(path: Path) -> list[dict]:
     """Records of a log.jsonl; a last line cut off by a kill is dropped."""
     if not path.exists():

@@ -53,21 +53,38 @@ class Schedule:
         self.scale, self.best, self.bad = state["scale"], state["best"], state["bad"]
 
 
-def make_loss(name: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+def make_loss(name: str, world: int = 1) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """Dice + cross-entropy on logits_BCDHW and label_B1DHW, in float32 whatever the autocast.
 
     ``dice-ce``: Dice per crop and class, as in the paper. ``batch-dice-ce``: Dice over the whole batch, which a class
-    that is absent from one crop does not drown.
+    that is absent from one crop does not drown; over the crops of all ``world`` ranks where there are several.
     """
     from monai.losses import DiceCELoss
 
-    loss = DiceCELoss(to_onehot_y=True, softmax=True, batch=name == "batch-dice-ce")
+    batch = name == "batch-dice-ce"
+    loss = shared_batch_dice_ce if batch and world > 1 else DiceCELoss(to_onehot_y=True, softmax=True, batch=batch)
 
     def compute(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device_type=logits.device.type, enabled=False):
             return loss(logits.float(), label)
 
     return compute
+
+
+def shared_batch_dice_ce(logits_BCDHW: torch.Tensor, label_B1DHW: torch.Tensor) -> torch.Tensor:
+    """MONAI's DiceCELoss(to_onehot_y, softmax, batch) with the sums of its Dice taken over all ranks.
+
+    The mean of its gradients over ranks, which is what DDP makes, is the gradient for all crops together.
+    """
+    from torch.distributed.nn.functional import all_reduce
+
+    p = logits_BCDHW.softmax(1)
+    target = label_B1DHW[:, 0].long()
+    hot = torch.zeros_like(p).scatter_(1, target[:, None], 1.0)
+    axes = (0, 2, 3, 4)
+    overlap, total = all_reduce(torch.stack([(p * hot).sum(axes), p.sum(axes) + hot.sum(axes)]))
+    dice = 1 - (2 * overlap + 1e-5) / (total + 1e-5)
+    return dice.mean() + torch.nn.functional.cross_entropy(logits_BCDHW, target)
 
 
 class MovingAverage:

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import torch
 from rich.console import Console
 
@@ -19,8 +20,10 @@ from rep3d.tasks import Task
 from rep3d.training.build import build_network, network_arguments
 from rep3d.training.checkpoint import BEST, KEPT, LAST, load_checkpoint, trained_network
 from rep3d.training.config import TrainConfig, differences
+from rep3d.training.launch import launch
 from rep3d.training.loop import Progress, train
 from rep3d.training.optimizer import make_optimizer
+from rep3d.training.ranks import Ranks, as_started, is_rank
 
 #: What a run writes into its folder, and all that --restart deletes.
 RUN_FILES = (LAST, BEST, "log.jsonl", "metrics.csv", "data.json", "config.json", "tb")
@@ -39,45 +42,64 @@ def run_training(
 ) -> Progress:
     """Prepare ``data`` for ``task`` and train in ``run``. Test cases are listed, never loaded.
 
-    Raises BadInput (data, configuration, foreign checkpoint), DeviceUnavailable and OutputFailed (folders that cannot
-    be written).
+    With several devices or nodes this process becomes one of the ranks if it was started as one, else it starts them.
+    The first rank prepares everything; the others then find it done.
+
+    Raises BadInput (data, configuration, foreign checkpoint), DeviceUnavailable, OutputFailed (folders that cannot
+    be written) and what `train` raises.
     """
-    console = console or Console()
+    config = as_started(config)
+    if config.devices * config.nodes > 1 and not is_rank():
+        return launch(config, task, data, run, init=init, cache=cache, restart=restart, console=console)
     resolve_device(config.device)
     check_network(config, task)
-    initial = None
-    if init is not None:
-        initial = initial_weights(init, config, task)
-        config = replace(config, init=sha256_file(init))
-    dataset = find_dataset(data, task, config.fold)
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputFailed(f"cannot write the run folder {run}: {error.strerror}", "choose another --out") from error
-    if dataset.unpaired:
-        shown = ", ".join(dataset.unpaired[:5]) + (" ..." if len(dataset.unpaired) > 5 else "")
-        console.print(f"{len(dataset.unpaired)} files without a partner are left out: {shown}", markup=False)
-    store = Cache(cache or run / "cache", task)
-    hashes = {path: store.hashes.of(path) for case in dataset.cases for path in (case.image, case.label)}
-    store.hashes.save()
-    check_no_leak(dataset, hashes)
-    listed, digest = data_list(dataset, task.key, hashes)
-    if restart:  # only now that everything else is known to be right
-        delete_run(run)
-    saved = load_checkpoint(run / LAST) if (run / LAST).exists() else None
-    if saved:
-        check_same_run(saved, config, task, digest, run)
-    write_text(run / "data.json", json.dumps(listed, indent=1, ensure_ascii=False))
-    write_text(run / "config.json", json.dumps(config.to_dict(), indent=1))
-    counts = ", ".join(f"{len(dataset.of(s))} {s}" for s in ("train", "val", "test"))
-    console.print(f"{task.key}: {counts}; data list {digest[:12]}", markup=False, highlight=False)
-    samples = {split: load_samples(dataset.of(split), store) for split in ("train", "val")}
+    ranks = Ranks(config)
+    console = Console(quiet=True) if not ranks.first else console or Console()
+    with ranks.in_turn():
+        if init is not None:
+            initial = initial_weights(init, config, task)
+            config = replace(config, init=sha256_file(init))
+        else:
+            initial = None
+        dataset = find_dataset(data, task, config.fold)
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputFailed(
+                f"cannot write the run folder {run}: {error.strerror}", "choose another --out"
+            ) from error
+        if dataset.unpaired:
+            shown = ", ".join(dataset.unpaired[:5]) + (" ..." if len(dataset.unpaired) > 5 else "")
+            console.print(f"{len(dataset.unpaired)} files without a partner are left out: {shown}", markup=False)
+        store = Cache(cache or dataset.cache or run / "cache", task)
+        hashes = {path: store.hashes.of(path) for case in dataset.cases for path in (case.image, case.label)}
+        if ranks.first:
+            store.hashes.save()
+        check_no_leak(dataset, hashes)
+        listed, digest = data_list(dataset, task.key, hashes)
+        if restart and ranks.first:  # only now that everything else is known to be right
+            delete_run(run)
+        saved = load_checkpoint(run / LAST) if (run / LAST).exists() else None
+        if saved:
+            check_same_run(saved, config, task, digest, run)
+        if ranks.first:
+            write_text(run / "data.json", json.dumps(listed, indent=1, ensure_ascii=False))
+            write_text(run / "config.json", json.dumps(config.to_dict(), indent=1))
+        counts = ", ".join(f"{len(dataset.of(s))} {s}" for s in ("train", "val", "test"))
+        console.print(f"{task.key}: {counts}; data list {digest[:12]}", markup=False, highlight=False)
+        samples = {
+            split: load_samples(
+                dataset.of(split), store, memory_limit=psutil.virtual_memory().available // (2 * config.devices)
+            )
+            for split in ("train", "val")
+        }
     return train(
         config,
         task,
         samples["train"],
         samples["val"],
         run,
+        ranks=ranks,
         initial=initial,
         saved=saved,
         data_sha256=digest,
