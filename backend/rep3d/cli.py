@@ -25,6 +25,7 @@ from rep3d.commands import (
     prepare,
     report,
     segment,
+    task,
     train,
     weights,
 )
@@ -40,6 +41,7 @@ app = typer.Typer(
 for group in (
     demo,
     segment,
+    task,
     prepare,
     train,
     fuse,

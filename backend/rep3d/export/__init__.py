@@ -1,0 +1,1 @@
+"""Deployed networks for other programs: ONNX, torch.export, TorchScript, MONAI bundles."""
