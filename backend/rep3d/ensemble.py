@@ -85,7 +85,7 @@ def is_ensemble(path: str | Path) -> bool:
 
 
 def load_member(path: Path) -> Weights:
-    """A weights file, or a training checkpoint in its deployed form (fused in memory, where its network can be).
+    """A weights file, or a training checkpoint in its deployed form (fused in memory).
 
     Raises WeightsMissing, WeightsInvalid, BadInput.
     """
@@ -93,30 +93,10 @@ def load_member(path: Path) -> Weights:
         raise BadInput(f"{path} is an ensemble already.", "List its members instead.")
     if path.suffix != ".ckpt":
         return load_weights(path)
-    from rep3d.fuse import fuse_checkpoint, training_summary
-    from rep3d.networks import accepted_arguments
-    from rep3d.tasks import Task
-    from rep3d.training.checkpoint import load_checkpoint, trained_network
+    from rep3d.fuse import fuse_checkpoint
 
-    checkpoint = load_checkpoint(path)
-    if "deployed" in accepted_arguments(checkpoint["network"]["name"]):
-        tensors, meta, _ = fuse_checkpoint(path)
-        return Weights(path, tensors, meta, sha256_file(path))
-    network, task = trained_network(checkpoint, path), Task.from_dict(checkpoint["task"], str(path))
-    meta = WeightsMeta(
-        id=f"{task.key}-{checkpoint['network']['name']}-step{checkpoint['step']}",
-        task=task,
-        network=checkpoint["network"],
-        patch=tuple(checkpoint["config"]["patch"]),
-        spacing_mm=task.spacing_mm,
-        intensity=task.intensity,
-        training=training_summary(checkpoint, 0.0),
-        data_sha256=checkpoint["data_sha256"],
-        created="",
-        rep3d_version=__version__,
-        licence=task.dataset["licence"],
-    )
-    return Weights(path, network.state_dict(), meta, sha256_file(path))
+    tensors, meta, _ = fuse_checkpoint(path)
+    return Weights(path, tensors, meta, sha256_file(path))
 
 
 def check_members(members: Sequence[Weights]) -> None:

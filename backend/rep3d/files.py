@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
+import platform
+import re
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from rep3d.errors import OutputFailed
+
+ABANDONED_S = 3600  # after which another machine's temporary file counts as left behind
 
 
 @contextlib.contextmanager
@@ -21,7 +27,7 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     folder cannot be made or written, or the disk is full.
     """
     final = Path(final)
-    temporary = final.with_name(f".{uuid.uuid4().hex[:8]}-partial-{final.name}")
+    temporary = temporary_path(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -36,6 +42,41 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def temporary_path(final: Path) -> Path:
+    """A hidden name beside ``final`` that says which process of which machine writes it."""
+    return final.with_name(f".{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}-partial-{final.name}")
+
+
+def _machine() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
+def remove_leftovers(final: str | Path) -> None:
+    """Delete temporary files for ``final`` whose writer was killed.
+
+    Those of a living process of this machine stay; of another machine's, which cannot be asked, those that nobody has
+    written to for an hour are deleted.
+    """
+    final = Path(final)
+    for path in final.parent.glob(f".*-partial-{glob.escape(final.name)}"):
+        owner = re.match(r"\.([0-9a-f]{6})-(\d+)-[0-9a-f]{8}-partial-", path.name)
+        with contextlib.suppress(OSError):
+            here = owner is not None and owner[1] == _machine()
+            if not _alive(int(owner[2])) if here else time.time() - path.stat().st_mtime > ABANDONED_S:
+                path.unlink()
+
+
+def _alive(pid: int) -> bool:
+    import psutil  # here: this file is imported by everything
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
 
 
 def write_text(final: str | Path, text: str) -> None:

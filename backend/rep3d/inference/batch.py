@@ -14,6 +14,7 @@ from rep3d.data.dicom_series import has_dicom
 from rep3d.data.reading import IMAGE_SUFFIXES, read_volume
 from rep3d.data.volume import Volume
 from rep3d.errors import BadInput, Cancelled, OutOfMemory, Rep3DError
+from rep3d.files import remove_leftovers
 from rep3d.inference.dicom_seg import require_dicom
 from rep3d.inference.result import SegmentationResult
 from rep3d.inference.writing import FORMATS, OutputFiles, check_writable, format_of, write_result
@@ -153,16 +154,19 @@ def run_jobs(
     for i, job in enumerate(jobs):
         if on_start is not None:
             on_start(i, job)
-        outcome = _run(job, segment, overwrite, series_uid)
+        outcome = run_job(job, segment, overwrite=overwrite, series_uid=series_uid)
         if on_end is not None:
             on_end(i, outcome)
         outcomes.append(outcome)
     return outcomes
 
 
-def _run(job: Job, segment: Segment, overwrite: bool, series_uid: str | None) -> Outcome:
+def run_job(job: Job, segment: Segment, *, overwrite: bool = False, series_uid: str | None = None) -> Outcome:
+    """One job of :func:`run_jobs`: skipped, done or failed. Raises Cancelled alone."""
     start = time.perf_counter()
     try:
+        for path in (job.files.labels, job.files.csv, job.files.json):
+            remove_leftovers(path)  # of a process that was killed while it wrote
         if job.files.complete() and not overwrite:
             check_origin(job, series_uid)
             return Outcome(job)

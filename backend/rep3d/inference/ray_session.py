@@ -1,0 +1,181 @@
+"""A connection to Ray for one run: started or joined, sized, and left without a trace. Sends nothing to anybody."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from rep3d.errors import BadInput
+
+LOCAL = "local"
+CPUS_A_WORKER = 4
+TRIES = 3  # to start a cluster here: Ray gives up after 30 seconds, which a busy machine may take
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Attributes:
+    address: "local" (a cluster on this machine for this run alone), "auto", HOST:PORT or ray://HOST:PORT.
+    workers: processes in all; 0: one for every GPU, or else for every 4 CPUs. cpus: CPUs and threads of each;
+        0: 4, or all that there are. device: as of `rep3d segment`; on GPUs each worker gets one of its own.
+    """
+
+    address: str
+    workers: int = 0
+    cpus: int = 0
+    device: str = "auto"
+
+    def check(self) -> None:
+        """Raise BadInput for values that cannot be used."""
+        if not self.address:
+            raise BadInput("--ray needs an address.", "Give local, auto, HOST:PORT or ray://HOST:PORT.")
+        if self.workers < 0 or self.cpus < 0:
+            raise BadInput("--ray-workers and --ray-cpus must not be negative.", "0 chooses.")
+        if self.device.startswith("cuda:"):
+            raise BadInput(
+                f"--device {self.device} does not go with --ray.", "Ray gives each worker a GPU: use --device cuda."
+            )
+
+
+def import_ray() -> Any:
+    """The module ray, without usage reports. Raises BadInput when it is not installed."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise BadInput("--ray needs the package ray, which is not installed.", "pip install 'rep3d[ray]'") from error
+    return ray
+
+
+class RaySession:
+    """``with RaySession(...) as session``: ``workers``, ``cpus`` of each, ``actor(...)``.
+
+    Args:
+        options: where and how many. jobs: no more workers than these. nbytes: of what is put into Ray's shared memory.
+
+    Raises BadInput: Ray is missing, cannot be reached, or is too small.
+    """
+
+    def __init__(self, options: ClusterOptions, jobs: int, nbytes: int = 0):
+        options.check()
+        self.options, self.jobs, self.nbytes = options, jobs, nbytes
+        self.ray = import_ray()
+        self._actors: list[Any] = []
+        self._own = not self.ray.is_initialized()
+
+    def __enter__(self) -> RaySession:
+        if self._own:
+            self._connect()
+        try:
+            self._size()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill_all()
+        if self._own:
+            self.ray.shutdown()
+
+    def _connect(self) -> None:
+        address = self.options.address
+        quiet = {"log_to_driver": False, "logging_level": "error"}
+        try:
+            if address == LOCAL:
+                cpus = os.cpu_count() or 1
+                if self.options.workers:
+                    cpus = self.options.workers * (self.options.cpus or max(1, cpus // self.options.workers))
+                store = max(100 << 20, 2 * self.nbytes + (50 << 20))
+                # An address in the environment must not turn "local" into somebody's cluster.
+                self.ray.init(address=LOCAL, num_cpus=cpus, include_dashboard=False, object_store_memory=store, **quiet)
+            else:
+                _check_reachable(address)
+                self.ray.init(address=address, **({} if address.startswith("ray://") else quiet))
+        except BadInput:
+            raise
+        except Exception as error:  # ConnectionError, RuntimeError, plain Exception: Ray raises all of them
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise BadInput(
+                f"Ray at {address!r} cannot be used: {said[0]}",
+                "Start it (`ray start --head` there) and check address and version, or use --ray local.",
+            ) from error
+
+    def _start(self, **settings: Any) -> None:
+        for attempt in range(TRIES):
+            try:
+                self.ray.init(address=LOCAL, **settings)
+                return
+            except Exception as error:
+                self.ray.shutdown()
+                if "timed out during startup" not in str(error) or attempt == TRIES - 1:
+                    raise
+
+    def _size(self) -> None:
+        """Decide on ``workers``, ``cpus`` and ``gpus`` of each from what the cluster has."""
+        there = self.ray.cluster_resources()
+        cpus, gpus = int(there.get("CPU", 0)), int(there.get("GPU", 0))
+        device, wanted = self.options.device, self.options.workers
+        if device == "cuda" and not gpus:
+            raise BadInput("--device cuda: the Ray cluster has no GPU.", "Use --device cpu, or add machines with GPUs.")
+        self.gpus = 1 if gpus and device in ("auto", "cuda") else 0
+        most = gpus if self.gpus else cpus
+        if self.gpus:
+            self.cpus = self.options.cpus or max(1, min(CPUS_A_WORKER, cpus // gpus))
+            self.workers = wanted or gpus
+        else:
+            self.cpus = self.options.cpus or (max(1, cpus // wanted) if wanted else max(1, min(CPUS_A_WORKER, cpus)))
+            self.workers = wanted or max(1, cpus // self.cpus)
+        if self.workers > most or self.workers * self.cpus > cpus:
+            raise BadInput(
+                f"{self.workers} workers with {self.cpus} CPUs{' and a GPU' if self.gpus else ''} each do not fit into "
+                f"the cluster's {cpus} CPUs and {gpus} GPUs.",
+                "Use fewer --ray-workers or --ray-cpus.",
+            )
+        self.workers = max(1, min(self.workers, self.jobs))
+
+    def options_for(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Options of a segmentation as a worker needs them: the device is the one that Ray gives it."""
+        return {
+            **options,
+            "device": "cuda" if self.gpus else "cpu" if options["device"] == "auto" else options["device"],
+        }
+
+    def actor(self, worker_class: type, *arguments: Any) -> Any:
+        """A new worker process; Ray neither restarts it nor repeats its calls, the driver does."""
+        remote = self.ray.remote(worker_class).options(
+            num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=0, max_task_retries=0
+        )
+        made = remote.remote(*arguments)
+        self._actors.append(made)
+        return made
+
+    def kill(self, actor: Any) -> None:
+        """End one worker process at once."""
+        with contextlib.suppress(Exception):  # it is gone already, or the cluster is
+            self.ray.kill(actor, no_restart=True)
+
+    def kill_all(self) -> None:
+        """End all of them."""
+        while self._actors:
+            self.kill(self._actors.pop())
+
+
+def _check_reachable(address: str) -> None:
+    """Raise BadInput soon for a HOST:PORT where nothing listens; Ray itself would try for a minute."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        if address == "auto":
+            return
+        raise BadInput(f"--ray {address!r} is no address.", "Give local, auto, HOST:PORT or ray://HOST:PORT.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError as error:
+        raise BadInput(
+            f"No Ray cluster answers at {address}: {error.strerror or error}",
+            "Start it (`ray start --head` there), or use --ray local.",
+        ) from error
