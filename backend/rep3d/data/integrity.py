@@ -24,11 +24,15 @@ GRID_VOXELS = 1 << 30  # on the network's grid; a larger one comes from a wrong 
 def judge(layout: Layout, records: Mapping[str, CaseRecord], task: Task) -> tuple[Finding, ...]:
     """All findings about the scans of a layout; ``records``: id -> what reading the case has shown."""
     findings = list(layout.findings)
+    alike: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for key, record in records.items():
-        findings += [Finding(severity, code, text, (key,)) for severity, code, text in record.problems]
+        for problem in record.problems:
+            alike[problem].append(key)
         findings += _labels(key, record, task)
         findings += _grid(key, record, task)
         findings += _intensities(key, record, task)
+    for (severity, code, text), keys in alike.items():  # one finding for a fault that many cases share
+        findings.append(Finding(severity, code, text, tuple(sorted(keys))))
     findings += _patients(layout.scans)
     findings += _names(layout, task)
     findings += _duplicates(layout.scans, records)

@@ -51,7 +51,7 @@ def fill_cache(
     free = shutil.disk_usage(out).free
     if space > free:
         raise OutputFailed(
-            f"the cache in {out} needs {space / 2**30:.2f} GiB, {free / 2**30:.2f} GiB are free",
+            f"the cache in {out} needs {_size(space)}, {_size(free)} are free",
             "Free some space or choose another disk; --no-cache leaves it to the training, which needs as much.",
         )
     counts = {"kept": 0, "made": 0, "made again": 0}
@@ -81,3 +81,7 @@ def fill(job: CacheJob) -> str:
     for path, sha in job.sha256.items():
         cache.hashes.remember(path, *job.marks[path], sha)
     return cache.ensure(job.case)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

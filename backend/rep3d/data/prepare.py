@@ -88,11 +88,11 @@ def prepare(config: PrepareConfig, source: Path, out: Path, progress: Progress |
     if out == source or source.is_relative_to(out):
         raise BadInput(f"the prepared folder {out} must not hold its source {source}", "choose another folder")
     report_progress = progress or (lambda stage, done, total: None)
+    layout = read_layout(config.kind, source, config.layout, config.task)
+    scans = with_patients(layout.scans, config.patient_pattern, config.patient_table)
+    layout = replace(layout, scans=scans, names=_mapped(layout.names, config.map_labels))
     with _only_one(out):
-        layout = read_layout(config.kind, source, config.layout, config.task)
         _remove_partials(out)
-        scans = with_patients(layout.scans, config.patient_pattern, config.patient_table)
-        layout = replace(layout, scans=scans, names=_mapped(layout.names, config.map_labels))
         hashes = FileHashes(out / "cache" / "hashes.json")
         results = _scan(config, layout, out, hashes, report_progress)
         records = {key: result.record for key, result in results.items()}
