@@ -11,7 +11,7 @@ import pytest
 import yaml
 from rep3d.errors import BadInput
 from rep3d.tasks import INTENSITY_PRESETS, Intensity, Task, list_tasks, load_task
-from rep3d.tasks.tasks import TASK_FOLDER
+from rep3d.tasks.store import TASK_FOLDER
 
 KEYS = ["amos-ct", "amos-mri", "kits", "msd-hepatic", "msd-hippocampus", "msd-pancreas", "openkbp", "phantom-abdomen"]
 AMOS = [

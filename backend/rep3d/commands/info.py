@@ -22,29 +22,36 @@ def register(app: typer.Typer) -> None:
 
 
 def tasks(as_json: bool = JSON_OPTION) -> None:
-    """List the tasks: what is segmented, on which grid, and whether weights are installed."""
-    from rep3d.tasks import list_tasks
+    """List the tasks, shipped and your own: what is segmented, on which grid, and whether weights are installed."""
+    from rep3d.tasks.store import list_task_files, own_folder
     from rep3d.weights import list_weights
 
     installed: dict[str, str] = {}
     for path in list_weights():  # the user's come first and win
         installed.setdefault(path.stem, str(path))
-    rows = [task_row(task, installed.get(task.key)) for task in list_tasks()]
+    files = list_task_files()
+    rows = [task_row(f.task, installed.get(f.key), f.origin) for f in files if f.task]
+    for file in files:
+        if file.error:  # on stderr, so that JSON stays JSON
+            typer.echo(f"left out: {file.error}. {file.error.hint}", err=True)
     if as_json:
         print_json(rows)
         return
-    table = rich_table("task", "modality", "structures", "spacing mm", "weights")
+    table = rich_table("task", "origin", "modality", "structures", "spacing mm", "weights")
     for row in rows:
         names = ", ".join(s["name"] for s in row["structures"])
         spacing = " × ".join(f"{s:g}" for s in row["spacing_mm"])
-        table.add_row(row["key"], row["modality"], names, spacing, "installed" if row["weights"] else "-")
+        weights = "installed" if row["weights"] else "-"
+        table.add_row(row["key"], row["origin"], row["modality"], names, spacing, weights)
     print_rich(table)
+    typer.echo(f"Your own tasks lie in {own_folder()}.")
 
 
-def task_row(task: Task, weights: str | None) -> dict[str, Any]:
+def task_row(task: Task, weights: str | None, origin: str = "shipped") -> dict[str, Any]:
     """One task for people and programs."""
     return {
         "key": task.key,
+        "origin": origin,
         "title": task.title,
         "modality": task.modality,
         "structures": [{"value": label.value, "key": label.key, "name": label.name} for label in task.labels],

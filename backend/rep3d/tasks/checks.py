@@ -12,7 +12,7 @@ HINT = "docs/tasks.md describes every field of a task file."
 
 def fail(source: str, key: str, problem: str) -> BadInput:
     """The error for ``key`` of the task that came from ``source``."""
-    return BadInput(f"{source}: {key}: {problem}", hint=HINT)
+    return BadInput(f"{source}: {key}: {problem}" if key else f"{source}: {problem}", hint=HINT)
 
 
 def mapping(value: Any, source: str, key: str, allowed: Iterable[str], required: Iterable[str] = ()) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The task: labels with names, colours and codes, grid, window, patch and data set, read from one YAML file a task.
+"""The task: labels with names, colours and codes, grid, window, patch and data set; `store` reads the YAML files.
 
 Task files are data, so everything in them is checked: an unknown key, a repeated label value or a patch that the
 network cannot take is refused with an error that names the file and the key.
@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from rep3d.errors import BadInput
 from rep3d.tasks import checks
 from rep3d.tasks.intensity import Intensity
 from rep3d.tasks.splits import check_split
 
-#: Where the task files of this package lie.
-TASK_FOLDER = Path(__file__).parent
 #: Networks halve the grid four times (stem, then between stages), so that patches come in multiples of this.
 PATCH_MULTIPLE = 16
 MODALITIES = ("CT", "MR")
@@ -157,56 +151,6 @@ class Task:
             purpose=checks.text(entry["purpose"], source, "purpose"),
             notes=checks.text(entry.get("notes", ""), source, "notes", empty=True),
         )
-
-
-def load_task(key: str | Path) -> Task:
-    """The task of that key, or the one in that YAML file. Raises BadInput, with the known keys if there is none."""
-    text = str(key)
-    known = {path.stem: path for path in TASK_FOLDER.glob("*.yaml")}
-    if text in known:
-        return _read(known[text])
-    if text.lower().endswith((".yaml", ".yml")):
-        return _read(Path(key))
-    raise BadInput(
-        f"no task is called {text!r}",
-        hint=f"Known tasks: {', '.join(sorted(known))}; or give the path of a task file ending in .yaml.",
-    )
-
-
-def list_tasks() -> list[Task]:
-    """Every task of the package, sorted by key."""
-    return [_read(path) for path in sorted(TASK_FOLDER.glob("*.yaml"))]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader that also refuses a repeated key, which YAML itself would let the last one win."""
-
-
-def _unique_mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        name = key_node.value
-        if name in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"key {name!r} is repeated", key_node.start_mark)
-        seen.add(name)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
-
-
-def _read(path: Path) -> Task:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise BadInput(f"{path}: there is no such task file", hint="Check the path.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read as text ({error})", hint=checks.HINT) from error
-    try:
-        data = yaml.load(text, Loader=_Loader)  # a SafeLoader: plain values only
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path}: is not valid YAML: {error}", hint=checks.HINT) from error
-    return Task.from_dict(data, str(path))
 
 
 def _slug(value: Any, source: str, key: str) -> str:
