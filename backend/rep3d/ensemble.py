@@ -134,7 +134,13 @@ def combine(members: Sequence[Weights], name: str, path: Path, sha256: str) -> E
     first, metas = members[0].meta, [member.meta for member in members]
     mirrored = [set(m.training.get("mirror_axes") or ()) for m in metas]
     data = sorted({m.data_sha256 for m in metas})
-    parts = [{"id": m.meta.id, "sha256": m.sha256, "network": m.meta.network["name"]} for m in members]
+    parts = [
+        {
+            "id": m.meta.id, "sha256": m.sha256, "network": m.meta.network["name"],
+            "fold": (m.meta.training.get("config") or {}).get("fold"), "data_sha256": m.meta.data_sha256,
+        }
+        for m in members
+    ]  # fmt: skip
     meta = replace(
         first,
         id=name,

@@ -95,7 +95,7 @@ def evaluate(
         "fold": fold,
         "split_cases": len(available),
         "data_sha256": digest,
-        "same_data": digest == subject.data_sha256,
+        "same_data": digest == subject.data_sha256 or _held_out_of_all(subject, data, split, chosen, hashes),
         "settings": settings,
         "postprocess": None if rules is None else {**rules.describe(), "learned_on_these_cases": learned_here},
         "summary": summarise(rows),
@@ -137,6 +137,20 @@ def make_settings(inference: Mapping[str, Any], measure: Measure, choice: str) -
         "postprocess_sha256": measure.rules.sha256 if measure.rules else None,
         "definitions": DEFINITIONS,
     }
+
+
+def _held_out_of_all(subject: Subject, data: Path, split: str, chosen: list[Case], hashes: Mapping[Path, str]) -> bool:
+    """Whether these are the data of every member of an ensemble of folds, and the cases of ``split`` in each fold."""
+    for fold, digest in subject.folds:
+        if not isinstance(fold, int):
+            return False
+        dataset = find_dataset(data, subject.task, fold)
+        held_out = {case.id for case in dataset.of(split)}
+        if data_list(dataset, subject.task.key, dict(hashes))[1] != digest or not held_out.issuperset(
+            case.id for case in chosen
+        ):
+            return False
+    return bool(subject.folds)
 
 
 def case_hashes(case: Case, hashes: Mapping[Path, str]) -> dict[str, str]:

@@ -14,7 +14,10 @@ from rep3d.tasks import Task
 
 @dataclass(frozen=True)
 class Subject:
-    """A network with its task and patch, and where it came from (``identity``: JSON-able; ``path``: its file)."""
+    """A network with its task and patch, and where it came from (``identity``: JSON-able; ``path``: its file).
+
+    ``folds``: of an ensemble of several folds, each member's fold and the digest of its data list.
+    """
 
     network: nn.Module
     task: Task
@@ -22,6 +25,7 @@ class Subject:
     data_sha256: str
     identity: dict[str, Any]
     path: Path | None = None
+    folds: tuple[tuple[int, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -41,7 +45,11 @@ def from_weights(path: Path) -> Subject:
     meta = weights.meta
     task = replace(meta.task, patch=tuple(meta.patch), spacing_mm=tuple(meta.spacing_mm), intensity=meta.intensity)
     identity = {"weights": meta.id, "sha256": weights.sha256, "network": meta.network["name"]}
-    return Subject(weights.build_network(), task, task.patch, meta.data_sha256, identity, Path(path))
+    members = () if meta.data_sha256 else meta.training.get("members", ())
+    folds = tuple((m["fold"], m["data_sha256"]) for m in members)
+    if "members" in meta.training:
+        identity["members"] = meta.training["members"]
+    return Subject(weights.build_network(), task, task.patch, meta.data_sha256, identity, Path(path), folds)
 
 
 def from_checkpoint(path: Path) -> Subject:
