@@ -89,3 +89,19 @@ def test_results_of_something_else_are_refused(sources, tmp_path, change, messag
     with pytest.raises(BadInput, match=message):
         write_card(tmp_path, wrong)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_surfaces_stand_in_the_card_where_the_results_have_them(sources):
+    from rep3d.evaluation.rows import make_row, summarise
+
+    assert "HD95" not in card_text(sources)
+    names = ("dice", "nsd", "hd95_mm", "asd_mm", "volume_ml", "truth_ml", "volume_error_ml", "volume_error_percent")
+    values = {key: dict.fromkeys(names, 0.5) for key in ("anterior-hippocampus", "posterior-hippocampus")}
+    rows = [make_row("a", {"native": values}, 1.0, {})]
+    settings = {**sources.results["settings"], "tolerance_mm": {"anterior-hippocampus": 1.0}}
+    results = {**sources.results, "cases": rows, "summary": summarise(rows), "settings": settings}
+    changed = CardSources(**{**sources.__dict__, "results": results})
+    words = card_text(changed)
+    assert "| structure | NSD 1 mm | HD95 mm | vol. error ml |" in words
+    assert "| Posterior hippocampus | 0.500 [0.500, 0.500] |" in words
+    assert card_record(changed)["test"]["metrics"]["hd95_mm"]["ignore"]["mean"] == 0.5

@@ -87,6 +87,7 @@ def card_record(sources: CardSources) -> dict[str, Any]:
             "sd_over_cases": native["sd"],
             "lowest_case": native.get("lowest"),
             "settings": sources.results["settings"],
+            "metrics": native.get("metrics"),
             "per_case": {row["id"]: row["dice"]["native"] for row in sources.results["cases"]},
         },
         "baselines": {
@@ -168,11 +169,26 @@ def card_text(sources: CardSources) -> str:
         "",
         *rows,
         "",
+        *_surfaces(sources.results, names),
     ]
     for name, other in record["baselines"].items():
         lines += [f"{name}: {json.dumps(other['subject'])}. The same data; {other['training']}.", ""]
     lines += ["## Known failures", "", *(f"- {text}" for text in sources.failures), ""]
     return "\n".join(lines)
+
+
+def _surfaces(results: dict[str, Any], names: dict[str, str]) -> list[str]:
+    """Surface distances and volumes with their intervals; nothing for results of version 1, which have none."""
+    if "metrics" not in results["summary"]["native"]:
+        return []
+    from rep3d.evaluation.listing import ON_SCREEN, blocks, cell, heading
+
+    columns = {metric: blocks(results, "native", metric) for metric in ON_SCREEN if metric != "dice"}
+    lines = ["| structure | " + " | ".join(heading(results, metric) for metric in columns) + " |"]
+    lines.append("|---|" + "---|" * len(columns))
+    for key, name in sorted(names.items(), key=lambda item: item[0] == "mean"):
+        lines.append(f"| {name} | " + " | ".join(cell(column[key]) for column in columns.values()) + " |")
+    return [*lines, "", "Brackets: 95 % bootstrap intervals over cases.", ""]
 
 
 def _figure(value: float | None) -> str:
