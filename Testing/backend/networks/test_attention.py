@@ -40,9 +40,9 @@ def by_hand(layer: WindowAttention, x: torch.Tensor, source: torch.Tensor | None
     return layer.out(out)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
-    size=st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3)),
+    size=st.tuples(st.integers(1, 6), st.integers(1, 3), st.integers(1, 2)),
     window=st.integers(1, 3),
     shifted=st.booleans(),
     skip=st.booleans(),

@@ -120,7 +120,7 @@ def join(windows: torch.Tensor, size: Size, window: Size, shift: Size) -> torch.
 def window_mask(size: Size, window: Size, shift: Size, device: torch.device) -> torch.Tensor | None:
     """Who may attend to whom, [number of windows, 1, voxels, voxels] bool; None where all may.
 
-    Padding may attend to everything, so that no row of the softmax is empty; what it gets is dropped.
+    Padding attends to padding, so that no row of the softmax is empty; what it gets is dropped.
     """
     if not any(shift) and not any(n % w for n, w in zip(size, window)):
         return None
@@ -134,8 +134,7 @@ def window_mask(size: Size, window: Size, shift: Size, device: torch.device) -> 
     for number, (d, h, w) in enumerate(itertools.product(*borders)):
         piece[:, d, h, w] = number + 1
     piece_MN = cut(piece, window, shift)[..., 0]
-    allowed = (piece_MN[:, :, None] == piece_MN[:, None]) & (piece_MN[:, None] > 0)
-    return (allowed | (piece_MN[:, :, None] == 0))[:, None]
+    return (piece_MN[:, :, None] == piece_MN[:, None])[:, None]
 
 
 class WindowAttention(nn.Module):
