@@ -16,17 +16,17 @@ ROW_PX = 46
 def draw_study(path: str | Path, outcome: Outcome, *, title: str, subtitle: str = "") -> None:
     """Draw the outcome of a study; PNG, written atomically. Raises BadInput without matplotlib, OutputFailed."""
     rows = max(len(outcome.arms), len(outcome.contrasts), 3)
-    height = 190 + ROW_PX * rows
+    height = 226 + ROW_PX * rows
     made = style.figure(1900, height)
     style.heading(made, title, subtitle)
-    low = 74
+    low = 110
     left = style.plot_axes(made, (400, low, 520, ROW_PX * rows), "Dice, mean over classes and cases", "")
     for y, arm in enumerate(reversed(outcome.arms)):
         left.plot([arm.interval.low, arm.interval.high], [y, y], color=style.MUTED, linewidth=1.4, zorder=2)
         left.plot(arm.by_seed, [y] * len(arm.by_seed), "o", color=style.ACCENT, markersize=4, alpha=0.8, zorder=3)
         left.plot(arm.dice, y, "|", color=style.TEXT, markersize=15, markeredgewidth=2, zorder=4)
     left.set_yticks(range(len(outcome.arms)), [arm.title for arm in reversed(outcome.arms)])
-    left.set_ylim(-0.7, rows - 0.3)
+    left.set_ylim(-0.7, max(len(outcome.arms), 1) - 0.3)
     right = style.plot_axes(made, (1370, low, 500, ROW_PX * rows), "difference of Dice", "")
     right.axvline(0, color=style.MUTED, linewidth=1)
     titles = {arm.key: arm.title for arm in outcome.arms}
@@ -38,7 +38,7 @@ def draw_study(path: str | Path, outcome: Outcome, *, title: str, subtitle: str 
         right.plot(contrast.difference.mean, y, "o", color=colour, markersize=5)
         names.append(f"{titles[contrast.variant]} - {titles[contrast.reference]}")
     right.set_yticks(range(len(names)), names)
-    right.set_ylim(-0.7, rows - 0.3)
+    right.set_ylim(-0.7, max(len(names), 1) - 0.3)
     for ax in (left, right):
         ax.tick_params(axis="y", labelsize=7, colors=style.TEXT)
         ax.tick_params(axis="x", labelsize=7)
