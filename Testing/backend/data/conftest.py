@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from rep3d.data.prepare import PrepareConfig, prepare
+from rep3d.tasks import load_task
+
+from .layout_trees import scans_msd
 
 
 @pytest.fixture
@@ -22,3 +26,17 @@ def oblique_image(voxels) -> sitk.Image:
     c, s = np.cos(0.3), np.sin(0.3)
     image.SetDirection((c, -s, 0, s, c, 0, 0, 0, -1))
     return image
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """An MSD task of ten small scans."""
+    return scans_msd(tmp_path_factory.mktemp("data é") / "Task04_Hippocampus")
+
+
+@pytest.fixture(scope="session")
+def prepared(source, tmp_path_factory):
+    """The folder that ``rep3d prepare`` makes of it; tests that change it take a copy."""
+    out = tmp_path_factory.mktemp("out") / "pre pared"
+    prepare(PrepareConfig("msd", load_task("msd-hippocampus"), workers=1), source, out)
+    return out

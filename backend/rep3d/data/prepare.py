@@ -30,7 +30,7 @@ from rep3d.data.parallel import choose_workers, run_jobs
 from rep3d.data.prefill import BYTES_PER_VOXEL, Progress, fill_cache
 from rep3d.data.splitting import divide, proportions_note, with_patients
 from rep3d.errors import BadInput, OutputFailed
-from rep3d.files import write_text
+from rep3d.files import remove_leftovers, write_text
 from rep3d.tasks import Task
 
 
@@ -124,6 +124,7 @@ def prepare(config: PrepareConfig, source: Path, out: Path, progress: Progress |
         Fingerprint.combine(training, names, config.task.modality).write(out / "fingerprint.json")
         write_text(out / "task.yaml", _task_text(config.task, policy))
         write_text(out / FILE, _json(content))
+        _remove_partials(out)  # again: workers of a killed run may have lived on for a moment
     return Prepared(out, report, content, tuple(note for note in notes if note), cached)
 
 
@@ -149,11 +150,10 @@ def _only_one(out: Path) -> Iterator[None]:
 
 
 def _remove_partials(out: Path) -> None:
-    """Temporary files that a killed run has left (see ``rep3d.files.atomic_path``)."""
+    """Temporary files that a killed run has left; a training that writes to the cache at this moment keeps its own."""
     for folder in (out, out / "cache", out / "cache" / "scans", out / CONVERTED):
-        for path in folder.glob(".????????-partial-*") if folder.is_dir() else ():
-            with contextlib.suppress(OSError):
-                path.unlink()
+        for path in folder.glob(".*-partial-*") if folder.is_dir() else ():
+            remove_leftovers(path.with_name(path.name.partition("-partial-")[2]))
 
 
 def _mapped(names, table: dict[int, int]):

@@ -113,7 +113,8 @@ def divide(
         for part in ("train", "val"):
             if not any(of[k] == part for of in parts.values()):
                 where = f" in fold {k}" if k or policy.get("folds", 1) > 1 else ""
-                raise BadInput(f"no case is left for {part}{where} ({len(ids)} cases in all)", "more cases are needed")
+                message = f"no case is left for {part}{where} ({len(ids)} cases in all)"
+                raise BadInput(message, "add cases, or choose another split with --fold-count N or --splits FILE")
     return policy, parts
 
 
