@@ -115,15 +115,23 @@ def test_rapnet_needs_a_structure():
         create_network("rapnet", out_channels=1, width=2)
 
 
-def test_checkpoints_with_both_names_of_dynunets_weights_still_load():
-    network, other = make("dynunet"), make("dynunet")
-    both = {f"network.{key}": tensor for key, tensor in network.network.state_dict().items()}
-    assert any(".skip_layers." in key for key in both)
+def test_dynunets_blocks_compute_what_monai_does_and_its_checkpoints_load():
+    """Checkpoints of before hold each weight under MONAI's two names."""
+    from monai.networks.nets import DynUNet
+
+    torch.manual_seed(1)
+    monai = DynUNet(3, 1, 3, [3] * 5, [1, 2, 2, 2, 2], [2] * 4, filters=[4, 8, 16, 32, 64], deep_supervision=True)
+    network = make("dynunet", deep_supervision=1)
+    state = {f"network.{key}": tensor for key, tensor in monai.state_dict().items()}
+    assert any(".skip_layers." in key for key in state)
+    network.load_state_dict(state)
+    x = torch.randn(2, 1, 32, 16, 16)
     with torch.no_grad():
-        for parameter in other.parameters():
-            parameter.zero_()
-    other.load_state_dict(both)
-    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters()))
+        assert torch.equal(network.eval()(x), monai.eval()(x))
+        full, half = network.train()(x)
+        both = monai.train()(x)
+        assert torch.equal(full, both[:, 0])
+        assert torch.equal(torch.nn.functional.interpolate(half, scale_factor=2), both[:, 1])
 
 
 def test_default_widths_are_near_rep3d_xs_in_parameters():

@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 WIDEST = 320
 NNUNET_LEVELS = 6
+#: The child of DynUNet that holds all others once more.
+SECOND_NAMES = "skip_layers"
 
 
-class Heads(nn.Module):
-    """DynUNet's logits of each level at that level's own size, where MONAI brings all to the full one.
+class LevelUNet(nn.Module):
+    """DynUNet's blocks in their order, with the logits of each level at that level's own size.
+
+    MONAI's own forward keeps them in a list beside the graph and brings all to full size; its nested modules also give
+    each weight a second name, which a weights file cannot have.
 
     Calling it returns logits [B, K, D, H, W], in training mode with deep supervision a list: those, and logits of
     1/2, 1/4, ... of the size.
@@ -30,18 +35,29 @@ class Heads(nn.Module):
 
     def __init__(self, dynunet: DynUNet):
         super().__init__()
-        # Under the names that DynUNet has for them, so that weights fit it.
-        for name, child in dynunet.named_children():
-            self.add_module(name, child)
-        self.heads = dynunet.heads  # its blocks put their logits into this list
+        for name, child in dynunet.named_children():  # under DynUNet's names, so that its weights fit
+            if name != SECOND_NAMES:
+                self.add_module(name, child)
         self.deep_supervision = dynunet.deep_supervision
+        self.register_load_state_dict_pre_hook(_drop_second_names)
 
     def forward(self, x_BCDHW: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        logits = self.output_block(self.skip_layers(x_BCDHW))
-        deeper = list(self.heads)
-        if self.deep_supervision:
-            self.heads[:] = [None] * len(deeper)  # else the last batch's logits would stay in memory
-        return [logits, *deeper] if self.training and self.deep_supervision else logits
+        skips = [self.input_block(x_BCDHW)]
+        for block in self.downsamples:
+            skips.append(block(skips[-1]))
+        levels = [self.bottleneck(skips[-1])]
+        for block in self.upsamples:
+            levels.append(block(levels[-1], skips.pop()))
+        logits = self.output_block(levels.pop())
+        if not (self.training and self.deep_supervision):
+            return logits
+        return [logits, *(head(level) for head, level in zip(self.deep_supervision_heads, reversed(levels)))]
+
+
+def _drop_second_names(_module: nn.Module, state: dict, prefix: str, *_) -> None:
+    """Checkpoints of before hold every weight twice."""
+    for key in [key for key in state if key.startswith(f"{prefix}{SECOND_NAMES}.")]:
+        del state[key]
 
 
 def _build(in_channels: int, out_channels: int, filters: list[int], deep_supervision: int) -> Baseline:
@@ -61,7 +77,7 @@ def _build(in_channels: int, out_channels: int, filters: list[int], deep_supervi
         deep_supervision=deep_supervision > 0,
         deep_supr_num=max(deep_supervision, 1),
     )
-    return Baseline(Heads(network), in_channels, 2 ** (levels - 1), deepest=2)
+    return Baseline(LevelUNet(network), in_channels, 2 ** (levels - 1), deepest=2)
 
 
 @register_network("dynunet")

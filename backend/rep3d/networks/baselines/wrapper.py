@@ -13,9 +13,9 @@ from rep3d.errors import BadInput
 
 Patch = tuple[int, int, int]
 
-#: Parts of names that state dicts leave out: a counter that no batch norm with a momentum reads, indices that the
-#: constructor computes, and the second name that DynUNet has for each weight (a weights file holds a tensor once).
-UNSAVED = frozenset({"num_batches_tracked", "relative_position_index", "skip_layers"})
+#: Last parts of names that state dicts leave out, for weights files hold floating-point numbers only: a counter that no
+#: batch norm with a momentum reads, and indices that the constructor computes.
+UNSAVED = frozenset({"num_batches_tracked", "relative_position_index"})
 
 
 class Baseline(nn.Module):
@@ -101,11 +101,11 @@ def _by(size: Sequence[int]) -> str:
 
 
 def _unsaved(key: str) -> bool:
-    return not UNSAVED.isdisjoint(key.split("."))
+    return key.rpartition(".")[2] in UNSAVED
 
 
 def _leave_out(_module: nn.Module, state: dict, prefix: str, _metadata: dict) -> None:
-    for key in [k for k in state if k.startswith(prefix) and _unsaved(k[len(prefix) :])]:
+    for key in [k for k in state if k.startswith(prefix) and _unsaved(k)]:
         del state[key]
 
 
