@@ -143,7 +143,6 @@ def metadata(source: Source, packages: dict[str, str], description: dict[str, An
         "pytorch_version": str(torch.__version__).partition("+")[0],
         "numpy_version": str(numpy.__version__),
         "required_packages_version": packages,
-        "optional_packages_version": {"rep3d": __version__},
         "name": task.title,
         "task": task.title,
         "description": f"{task.purpose} {description['disclaimer']}",

@@ -49,12 +49,12 @@ def carried(roots: Iterable[str], replaced: Mapping[str, str], package: str = "s
 
 
 def foreign_imports(texts: Mapping[str, str]) -> set[str]:
-    """Top-level names of the packages, not of Python itself, that these files import outside TYPE_CHECKING."""
+    """Packages, not of Python itself, that these files need to be imported: what functions import is left out."""
     import sys
 
     names = set()
     for path, text in texts.items():
-        for node in _imports(ast.parse(text)):
+        for node in _imports(ast.parse(text), functions=False):
             modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             if isinstance(node, ast.ImportFrom) and node.level:
                 continue
@@ -80,14 +80,16 @@ def _path(name: str, package: str) -> str:
     return "/".join([*parts, "__init__.py"]) if is_package else "/".join(parts) + ".py"
 
 
-def _imports(tree: ast.AST) -> list[ast.Import | ast.ImportFrom]:
-    """Import statements that can run: all but those under ``if TYPE_CHECKING``."""
+def _imports(tree: ast.AST, *, functions: bool = True) -> list[ast.Import | ast.ImportFrom]:
+    """Import statements that can run: all but those under ``if TYPE_CHECKING``; with or without those in functions."""
     found: list[ast.Import | ast.ImportFrom] = []
     stack = [tree]
     while stack:
         node = stack.pop()
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             stack += node.orelse
+            continue
+        if isinstance(node, ast.FunctionDef) and not functions:
             continue
         if isinstance(node, ast.Import | ast.ImportFrom):
             found.append(node)

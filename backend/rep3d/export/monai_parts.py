@@ -157,4 +157,10 @@ class WindowInferer(Inferer):
         def predict(x: torch.Tensor) -> torch.Tensor:
             return network(x, *args, **kwargs)
 
-        return torch.stack([sliding_window_logits(predict, x, self.patch, self.overlap) for x in x_BCXYZ])
+        logits = torch.stack([sliding_window_logits(predict, x, self.patch, self.overlap) for x in x_BCXYZ])
+        if not isinstance(inputs, MetaTensor):
+            return logits
+        out = MetaTensor(logits)  # Invertd looks for what was done to the image in tensors of this kind alone
+        out.copy_meta_from(inputs)
+        out.is_batch = inputs.is_batch
+        return out
