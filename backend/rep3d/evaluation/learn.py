@@ -86,6 +86,9 @@ def learn_postprocess(
     if not chosen:
         raise BadInput(f"{data} has no case for {split!r}", "choose val or train")
     hashes = {path: sha256_file(path) for case in dataset.cases for path in (case.image, case.label)}
+    digest = data_list(dataset, task.key, hashes)[1]
+    if digest != subject.data_sha256 and notice:
+        notice(f"warning: this is not the data list of the training: cases of {split} may have been trained on")
     unseen = {hashes[case.image] for case in dataset.of("test")}
     identity = {"subject": subject.identity, "inference": inference.to_dict(), "code": code_sha256(), "learn": True}
     partial = Partial(output, identity)
@@ -122,7 +125,8 @@ def learn_postprocess(
         "learned_on": {
             "split": split,
             "fold": fold,
-            "data_sha256": data_list(dataset, task.key, hashes)[1],
+            "data_sha256": digest,
+            "same_data": digest == subject.data_sha256,
             "subject": {k: v for k, v in subject.identity.items() if k != "config"},
             "inference": inference.to_dict(),
             "cases": [{key: row[key] for key in ("id", "image_sha256", "label_sha256")} for row in rows],
