@@ -32,8 +32,8 @@ def path(config: TrainConfig, steps: int = 2) -> tuple[list, torch.Tensor]:
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.05), ("adamw", 1e-3)])
 def test_two_branches_and_their_field_train_one_network_from_one_seed(optimizer, rate):
     common = {
-        "task": "t", "network": "rep3d-tiny", "patch": (32, 32, 32), "optimizer": optimizer, "weight_decay": 0.0, "seed": 7,
-        "lr": rate, "lr_small": 3 * rate, "eps": 1e-20,
+        "task": "t", "network": "rep3d-tiny", "patch": (32, 32, 32), "optimizer": optimizer, "weight_decay": 0.0,
+        "lr": rate, "lr_small": 3 * rate, "eps": 1e-20, "seed": 7,
     }  # fmt: skip
     two = TrainConfig(**common, network_args={"kernel_size": 5, "reparam": "csla", "csla": BRANCHES})
     plain = {"kernel_size": 5, "reparam": "plain"}

@@ -68,7 +68,7 @@ def train(
         0, help="Steps between checkpoints that stay as step-N.ckpt, for `rep3d masks`; 0: none."
     ),
     log_every: int = typer.Option(20, help="Steps between log lines."),
-    init: Path = typer.Option(None, help="Checkpoint of another run whose weights this one starts from."),
+    init: Path = typer.Option(None, help="Checkpoint or weights file that this run starts from."),
     init_labels: str = typer.Option(
         "strict", help="Labels of --init: strict (the same), match (met by key) or new-head (a new output layer)."
     ),

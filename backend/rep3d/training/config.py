@@ -32,11 +32,6 @@ CHOICES = {
 #: Schedules whose rate at a step depends on how many steps there are in all.
 BOUND_TO_STEPS = frozenset({"cosine", "poly"})
 
-#: Settings that nothing reads yet: any value but the default is refused, so that no option does nothing.
-NOT_READ_YET = (
-    "freeze", "init_labels",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -140,10 +135,6 @@ class TrainConfig:
                 f"the {crops} crops of a step cannot be shared by {parts} equal parts",
                 "make --batch-size x --crops-per-volume a multiple of --accumulate x --devices x --nodes",
             )
-        standard = defaults()
-        if unread := [name for name in NOT_READ_YET if getattr(self, name) != standard[name]]:
-            options = ", ".join("--" + name.replace("_", "-") for name in unread)
-            raise BadInput(f"{options} cannot be used in this version", "leave it out")
 
     def to_dict(self) -> dict:
         """Plain JSON types only (tuples become lists), so that a checkpoint needs no pickle to be read."""

@@ -27,7 +27,10 @@ from rep3d.training.checkpoint import BEST, LAST, kept_name, save_checkpoint
 from rep3d.training.compiling import compiled
 from rep3d.training.config import TrainConfig
 from rep3d.training.deep_supervision import supervised
+from rep3d.training.finetune import InitialWeights
+from rep3d.training.freeze import freeze, hold_norms
 from rep3d.training.logs import NoLog, RunLog
+from rep3d.training.norms import calibrate
 from rep3d.training.optim import MovingAverage, Schedule, make_loss
 from rep3d.training.optimizer import make_optimizer
 from rep3d.training.ranks import Ranks
@@ -39,6 +42,9 @@ from rep3d.training.stopping import Stopped, StopRequest
 from rep3d.training.sync_norm import share_batch_norms
 from rep3d.training.validate import validate
 
+#: Steps whose crops set the batch norms of a network that starts from a deployed file.
+CALIBRATION_STEPS = 8
+
 
 def train(
     config: TrainConfig,
@@ -48,13 +54,13 @@ def train(
     run: Path,
     *,
     ranks: Ranks | None = None,
-    initial: dict[str, torch.Tensor] | None = None,
+    initial: InitialWeights | None = None,
     saved: dict | None = None,
     data_sha256: str = "",
     console=None,
 ) -> Progress:
     """Train until ``config.steps``, from ``saved`` (a last.ckpt of the same run) on if given; files go to ``run``.
-    A new run starts from the state dict ``initial`` if given, else at random.
+    A new run starts from ``initial`` if given, else at random.
 
     Raises DeviceUnavailable, Diverged on a loss that is not finite, RankLost, SystemExit
     (143 after SIGTERM, 130 after SIGINT) once the checkpoint is written.
@@ -67,8 +73,12 @@ def train(
 
     network = build_network(config, task.num_classes)
     if initial:
-        network.load_state_dict(initial)
+        initial.apply(network)
     network.to(device)
+    frozen = freeze(network, config.freeze)
+    if initial and initial.fused and not saved:
+        first = Batches(train_samples, config, task.spacing_mm)
+        calibrate(network, (first[step].image_BCDHW.to(device) for step in range(CALIBRATION_STEPS)))
     loss_of = supervised(make_loss(config.loss, ranks.world))
     optimizer = make_optimizer(network, config)
     crops = config.batch_size * config.crops_per_volume // (ranks.world * config.accumulate)  # at a time, on one device
@@ -76,6 +86,7 @@ def train(
     agree(network, supervised(make_loss(config.loss)), config, ranks)
     if ranks.world > 1:
         network = share_batch_norms(network, device)
+    hold_norms(network, frozen)
     if config.checkpointing:
         checkpoint_activations(network)
     model, optimizer = fabric.setup(compiled(network) if config.compile else network, optimizer)

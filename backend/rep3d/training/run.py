@@ -17,16 +17,18 @@ from rep3d.errors import BadInput, OutputFailed
 from rep3d.files import sha256_file, write_text
 from rep3d.inference.devices import resolve_device
 from rep3d.tasks import Task
-from rep3d.training.build import build_network, network_arguments
-from rep3d.training.checkpoint import BEST, KEPT, LAST, load_checkpoint, trained_network
+from rep3d.training.build import build_network
+from rep3d.training.checkpoint import BEST, KEPT, LAST, load_checkpoint
 from rep3d.training.config import TrainConfig, differences
+from rep3d.training.finetune import initial_weights, lines
+from rep3d.training.freeze import freeze
 from rep3d.training.launch import launch
 from rep3d.training.loop import Progress, train
 from rep3d.training.optimizer import make_optimizer
 from rep3d.training.ranks import Ranks, as_started, is_rank
 
 #: What a run writes into its folder, and all that --restart deletes.
-RUN_FILES = (LAST, BEST, "log.jsonl", "metrics.csv", "data.json", "config.json", "tb")
+RUN_FILES = (LAST, BEST, "log.jsonl", "metrics.csv", "data.json", "config.json", "initial.json", "tb")
 
 
 def run_training(
@@ -59,6 +61,8 @@ def run_training(
         if init is not None:
             initial = initial_weights(init, config, task)
             config = replace(config, init=sha256_file(init))
+        elif config.init_labels != "strict":
+            raise BadInput(f"--init-labels {config.init_labels} has no effect without --init", "Leave it out.")
         else:
             initial = None
         dataset = find_dataset(data, task, config.fold)
@@ -85,6 +89,11 @@ def run_training(
         if ranks.first:
             write_text(run / "data.json", json.dumps(listed, indent=1, ensure_ascii=False))
             write_text(run / "config.json", json.dumps(config.to_dict(), indent=1))
+            if initial:
+                write_text(run / "initial.json", json.dumps(initial.report, indent=1, ensure_ascii=False))
+        if initial and not saved:
+            for line in lines(initial.report):
+                console.print(line, markup=False, highlight=False)
         counts = ", ".join(f"{len(dataset.of(s))} {s}" for s in ("train", "val", "test"))
         console.print(f"{task.key}: {counts}; data list {digest[:12]}", markup=False, highlight=False)
         samples = {
@@ -107,21 +116,6 @@ def run_training(
     )
 
 
-def initial_weights(path: Path, config: TrainConfig, task: Task) -> dict[str, torch.Tensor]:
-    """State dict of another run's checkpoint (its averaged weights where it has them) for a run of the same network.
-
-    Raises BadInput when the file is no checkpoint or its network is another one.
-    """
-    checkpoint = load_checkpoint(path)
-    wanted = {"name": config.network, "args": network_arguments(config, task.num_classes)}
-    if checkpoint["network"] != wanted:
-        raise BadInput(
-            f"--init {path} is of network {checkpoint['network']}, not {wanted}",
-            "Start from a run with the same --network, arguments and number of structures.",
-        )
-    return trained_network(checkpoint, path).state_dict()
-
-
 def delete_run(run: Path) -> None:
     """Remove what a run wrote into its folder, and nothing else. Raises OutputFailed."""
     try:
@@ -135,6 +129,7 @@ def check_network(config: TrainConfig, task: Task) -> None:
     """Raise BadInput unless the network can be built and takes crops of the patch. Shapes only: takes no time."""
     with torch.device("meta"), torch.no_grad():
         network = build_network(config, task.num_classes)
+        freeze(network, config.freeze)
         make_optimizer(network, config)  # settings of rates that this network cannot follow are refused here
         if any(p % network.stride for p in config.patch):
             raise BadInput(
