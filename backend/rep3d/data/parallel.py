@@ -1,7 +1,7 @@
 """The same function over many jobs, in processes of their own; results come as they are done.
 
-Processes rather than threads, because SimpleITK holds Python's global lock while it reads. They are spawned, never
-forked, and end by themselves when the process that started them is killed.
+Processes rather than threads, because SimpleITK holds Python's global lock for most of the time that it reads. They are
+spawned, never forked, and end by themselves when the process that started them is killed.
 """
 
 from __future__ import annotations
