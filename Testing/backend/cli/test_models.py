@@ -51,6 +51,16 @@ def test_a_large_difference_is_explained_below_the_table():
     assert "nnunet:" not in invoke("nnunet", "--params")
 
 
+def test_a_network_that_lacks_a_package_is_named_and_the_others_are_counted(monkeypatch):
+    from rep3d.networks.baselines import wrapper
+
+    found = wrapper.importlib.util.find_spec
+    monkeypatch.setattr(wrapper.importlib.util, "find_spec", lambda name: None if name == "einops" else found(name))
+    text = invoke("unetr", "uxnet-tiny", "--params")
+    assert "unetr is not counted. unetr needs the package einops" in text and "rep3d[train]" in text
+    assert "0.06" in text
+
+
 def test_unknown_names_are_refused():
     done = CliRunner().invoke(app, ["models", "resnet", "uxnet"])
     assert done.exit_code == 1 and "unknown network resnet" in str(done.exception)

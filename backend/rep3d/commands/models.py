@@ -40,7 +40,8 @@ def network_rows(names: list[str] | None = None, *, params: bool = True, flops: 
 
     A row has ``name``, ``paper`` (title, source, parameters, multiply_adds, note; None), with ``params`` also
     ``parameters`` and ``parameters_difference``, with ``flops`` also ``multiply_adds``, ``multiply_adds_paper`` and
-    ``multiply_adds_difference`` (of the latter). Differences are relative to the paper's number, None without one.
+    ``multiply_adds_difference`` (of the latter). Differences are relative to the paper's number, None without one. A
+    network that cannot be built here for want of a package has an ``error`` instead.
 
     Raises BadInput for an unknown name.
     """
@@ -55,7 +56,12 @@ def network_rows(names: list[str] | None = None, *, params: bool = True, flops: 
     for name in names or known:
         paper = ROWS.get(name)
         row: dict[str, Any] = {"name": name, "paper": paper.to_dict() if paper else None}
-        rows.append(row | _counts(name, flops) if params or flops else row)
+        if params or flops:
+            try:
+                row |= _counts(name, flops)
+            except BadInput as error:
+                row["error"] = f"{error}: {error.hint}"
+        rows.append(row)
     return rows
 
 
@@ -94,17 +100,19 @@ def _print_networks(rows: list[dict[str, Any]], params: bool, flops: bool) -> No
         paper = row["paper"] or {}
         cells = [row["name"], paper.get("title", "")]
         if params:
-            cells += [_millions(row["parameters"]), _millions(paper.get("parameters"))]
-            cells.append(_percent(row["parameters_difference"]))
+            cells += [_millions(row.get("parameters")), _millions(paper.get("parameters"))]
+            cells.append(_percent(row.get("parameters_difference")))
         else:
             cells.append(paper.get("source", ""))
         if flops:
-            cells += [_billions(row[key]) for key in ("multiply_adds", "multiply_adds_paper")]
-            cells += [_billions(paper.get("multiply_adds")), _percent(row["multiply_adds_difference"])]
+            cells += [_billions(row.get(key)) for key in ("multiply_adds", "multiply_adds_paper")]
+            cells += [_billions(paper.get("multiply_adds")), _percent(row.get("multiply_adds_difference"))]
         table.add_row(*cells)
         differences = [row.get(f"{key}_difference") for key in ("parameters", "multiply_adds")]
         if any(d is not None and abs(d) > CLOSE for d in differences):
             notes.append(f"{row['name']}: {paper['note']}")
+        if "error" in row:
+            notes.append(f"{row['name']} is not counted. {row['error']}")
     if params:
         size = " x ".join(map(str, PATCH))
         table.caption = f"{CLASSES} classes" + (f", one forward at {size} voxels" if flops else "")

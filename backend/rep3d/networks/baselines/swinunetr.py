@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rep3d.networks.baselines.wrapper import Baseline, RealIndices
+from rep3d.networks.baselines.wrapper import Baseline, RealIndices, need_einops
 from rep3d.networks.registry import register_network
 
 STRIDE = 32
@@ -19,6 +19,7 @@ def swinunetr(
     heads: Sequence[int] = (3, 6, 12, 24),
 ) -> Baseline:
     """``feature_size``: width of the first stage, doubled a stage; ``depths``, ``heads``: layers and heads a stage."""
+    need_einops("swinunetr")
     from monai.networks.nets import SwinUNETR
 
     with RealIndices():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from rep3d.networks.baselines.wrapper import Baseline, fixed_patch
+from rep3d.networks.baselines.wrapper import Baseline, fixed_patch, need_einops
 from rep3d.networks.registry import register_network
 
 STRIDE = 16
@@ -26,6 +26,7 @@ def unetr(
 
     ``feature_size``: decoder's width at full size; ``hidden_size``, ``mlp_dim``, ``heads``: of the transformer.
     """
+    need_einops("unetr")
     from monai.networks.nets import UNETR
 
     size = fixed_patch(patch, STRIDE)
