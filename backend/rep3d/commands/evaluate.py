@@ -21,7 +21,11 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    data: Path = typer.Option(None, "--data", help="Folder with images/ and labels/, or train/, val/ and test/."),
+    data: Path = typer.Option(
+        None,
+        "--data",
+        help="Prepared folder, or images/ and labels/, or train/, val/ and test/.",
+    ),
     weights: Path = typer.Option(None, "--weights", help="Deployed weights file (.safetensors)."),
     checkpoint: Path = typer.Option(None, "--checkpoint", help="Training checkpoint, such as RUN/best.ckpt."),
     predictions: Path = typer.Option(None, "--predictions", help="Folder of label maps made by anything."),
