@@ -93,7 +93,7 @@ def run_training(
                 write_text(run / "initial.json", json.dumps(initial.report, indent=1, ensure_ascii=False))
         if initial and not saved:
             for line in lines(initial.report):
-                console.print(line, markup=False, highlight=False)
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
         counts = ", ".join(f"{len(dataset.of(s))} {s}" for s in ("train", "val", "test"))
         console.print(f"{task.key}: {counts}; data list {digest[:12]}", markup=False, highlight=False)
         samples = {
