@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -166,10 +167,17 @@ def _probe(folder: Path):
         path.unlink(missing_ok=True)
 
 
-def _clean(jobs: list[Job], unfinished: set[int]) -> None:
-    for i in unfinished:
+def _clean(jobs: list[Job], which: set[int]) -> None:
+    for i in which:
         for path in (jobs[i].files.labels, jobs[i].files.csv, jobs[i].files.json):
             remove_leftovers(path)
+
+
+def _why(died: Exception) -> str:
+    """What Ray knows of a worker's end, without its page of advice."""
+    text = " ".join(str(died).split())
+    found = re.search(r"exit detail: (.*?)(?: Some common causes|$)", text)
+    return (found[1] if found else text)[:300]
 
 
 class _Driver:
@@ -251,15 +259,15 @@ class _Driver:
             outcome = self.session.ray.get(reference)
         except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError) as died:
             self.session.kill(actor)  # if it was only out of reach, it must not go on beside its successor
+            _clean(self.jobs, {i})
             self.deaths[i] += 1
             source = self.jobs[i].source
             if self.deaths[i] < self.attempts:
                 self.listener.on_note(f"{source}: the worker was killed; the scan goes to another one")
                 self.pending.appendleft(i)
             else:
-                reason = str(died).strip().splitlines()[-1].strip()
                 self._done(i, Outcome(self.jobs[i], error=Rep3DError(
-                    f"{source}: {self.deaths[i]} workers were killed while they worked on this scan. {reason}",
+                    f"{source}: {self.deaths[i]} workers were killed while they worked on this scan. {_why(died)}",
                     "If memory ran out, use fewer workers (--ray-workers) or larger machines.",
                 )))  # fmt: skip
             return bool(self.pending)

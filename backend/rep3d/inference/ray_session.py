@@ -43,6 +43,7 @@ class ClusterOptions:
 def import_ray() -> Any:
     """The module ray, without usage reports. Raises BadInput when it is not installed."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would leave the workers behind any other program
     try:
         import ray
         import ray.exceptions
