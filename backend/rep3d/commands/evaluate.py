@@ -123,7 +123,7 @@ def show_result(console: Console, record: dict[str, Any]) -> None:
     what = f"{record['task']}, {record['split']}" if record["split"] else record["task"]
     shown = Table(
         box=SIMPLE_HEAD,
-        padding=(0, 1),
+        pad_edge=False,
         title=f"{record['name']}: {what}, {len(record['cases'])} cases, each scan's own grid",
     )
     shown.add_column("structure", overflow="fold")
@@ -138,7 +138,7 @@ def show_result(console: Console, record: dict[str, Any]) -> None:
     if rows := rule_rows(record):
         rules = Table(
             box=SIMPLE_HEAD,
-            padding=(0, 1),
+            pad_edge=False,
             title="Dice without and with post-processing (absent structures count as 1)",
         )
         for column in ("structure", "without", "with", "gain", "rule"):

@@ -50,7 +50,7 @@ def narrow_cell(block: Mapping[str, Any], metric: str) -> str:
     if block["mean"] is None:
         return "-"
     digits = 3 if metric in OVERLAP_METRICS else 2 if abs(block["mean"]) < 100 else 1
-    return f"{figure(block['mean'], digits)}\n{figure(block['low'], digits)} .. {figure(block['high'], digits)}"
+    return f"{figure(block['mean'], digits)}\n{figure(block['low'], digits)}..{figure(block['high'], digits)}"
 
 
 def blocks(record: Mapping[str, Any], grid: str, metric: str, empty: str = "ignore") -> dict[str, Mapping[str, Any]]:
