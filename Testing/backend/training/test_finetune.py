@@ -129,6 +129,21 @@ def test_a_deployed_file_becomes_a_plain_network_of_the_same_function(norm, plai
         assert len(held) == 8 and apart < 0.5 * without
 
 
+def test_a_file_of_a_network_without_large_kernels_is_copied_as_it_is(config_of, tmp_path, weights_file):
+    from rep3d.weights import load_weights, save_weights
+
+    trained = create_network("segresnet", out_channels=3, init_filters=8)
+    fused = fuse_network(trained, PATCH)
+    meta = replace(load_weights(weights_file).meta, network=fused.spec)
+    save_weights(tmp_path / "w.safetensors", fused.state_dict(), meta)
+    config = config_of(network="segresnet", network_args={"init_filters": 8})
+    initial = initial_weights(tmp_path / "w.safetensors", config, TASK)
+    network = fresh(config, 3)
+    initial.apply(network)
+    assert not initial.fused and not initial.fresh
+    assert all(torch.equal(t, network.state_dict()[n]) for n, t in trained.state_dict().items())
+
+
 def test_what_cannot_be_started_from_is_refused(checkpoint, weights_file, lrbm_config, plain_config, tmp_path):
     args = plain_config.network_args
     for path, config, message in (

@@ -34,7 +34,8 @@ def source_of_weights(path: Path, config: TrainConfig) -> Source:
     weights = load_weights(path)
     name, theirs = weights.meta.network["name"], weights.meta.network["args"]
     arguments = network_arguments(config, weights.meta.task.num_classes)
-    if name == config.network and arguments.get("reparam", accepted_arguments(name).get("reparam")) != "plain":
+    known = accepted_arguments(name)
+    if "reparam" in known and name == config.network and arguments.get("reparam", known["reparam"]) != "plain":
         raise BadInput(
             f"--init {path} is a deployed file: its masks are multiplied into the kernels",
             "Use --reparam plain, or start from the run's checkpoint (best.ckpt).",
@@ -43,8 +44,10 @@ def source_of_weights(path: Path, config: TrainConfig) -> Source:
     kept = {k: v for k, v in theirs.items() if k not in ("deployed", "kernel_size")}
     kept |= {k: arguments[k] for k in ("kernel_size", "reparam") if k in arguments}
     state = {n: t.float() for n, t in weights.tensors.items() if not n.startswith("aux.")}
-    source = Source(path, name, kept, state, weights.meta.task, fused=True)
+    source = Source(path, name, kept, state, weights.meta.task, fused="reparam" in known)
     check_network(source, config)
+    if not source.fused:  # a network without large kernels is deployed as it is
+        return source
     with torch.device("meta"):
         wanted = create_network(name, **arguments)
     return replace(source, state=_training_form(state, wanted, path))
