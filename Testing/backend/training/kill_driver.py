@@ -22,7 +22,7 @@ import torch
 import torch.utils.tensorboard
 from rep3d.data.augment import AugmentConfig
 from rep3d.tasks import load_task
-from rep3d.training import checkpoint, logs, loop, optim, run
+from rep3d.training import checkpoint, logs, loop, run
 from rep3d.training.config import TrainConfig
 
 
@@ -30,6 +30,7 @@ def config() -> TrainConfig:
     return TrainConfig(
         task="msd-hippocampus", network="rep3d-tiny", network_args={"in_channels": 1, "reparam": "lrbm"},
         patch=(32, 32, 32), steps=7, batch_size=2, crops_per_volume=1, schedule="plateau", plateau_patience=0, lr=2e-3,
+        accumulate=2, early_stop=2,
         warmup=2, ema=0.9, device="cpu", threads=1, val_every=3, save_every=2, log_every=2, augment=AugmentConfig(),
     )  # fmt: skip
 
@@ -60,7 +61,8 @@ def arm(point: str) -> None:
     number = int(number)
     always = lambda *_: True  # noqa: E731
     if kind == "step":
-        optim.torch.optim.AdamW.step = nth(torch.optim.AdamW.step, number, always)
+        for optimizer in (torch.optim.AdamW, torch.optim.SGD):
+            optimizer.step = nth(optimizer.step, number, always)
     elif kind == "write":
 
         def half(content, stream):

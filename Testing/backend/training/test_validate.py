@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from rep3d.data.cache import Sample
+from rep3d.errors import Rep3DError
 from rep3d.networks import create_network
 from rep3d.tasks import load_task
 from rep3d.training.validate import validate
@@ -62,3 +63,37 @@ def test_validation_sees_the_weights_as_they_are_now():
     fresh = create_network("rep3d-tiny", in_channels=1, out_channels=3, reparam="plain")
     fresh.load_state_dict(network.state_dict())
     assert validate(network, [sample], (32, 32, 32), 3) == validate(fresh, [sample], (32, 32, 32), 3)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_ranks_take_cases_in_turn_and_all_have_all_scores(rank):
+    samples = []
+    for n in range(3):
+        label = np.zeros((20, 20, 20), np.uint8)
+        label[: 6 + 2 * n] = 1
+        samples.append(Sample(f"c{n}", np.ones(label.shape, np.float16), label, {}))
+    whole = validate(Constant(), samples, (32, 32, 32), 3)
+    rounds = [[whole[0], whole[1]], [whole[2], None]]
+
+    class Two:
+        world = 2
+
+        def gather(self, row):
+            own = rounds.pop(0)
+            assert repr(own[rank]) == repr(row)  # nan is not itself
+            return own
+
+    two, done = Two(), []
+    two.rank = rank
+    scores = validate(Constant(), samples, (32, 32, 32), 3, ranks=two, progress=lambda *n: done.append(n))
+    assert repr(scores) == repr(whole) and done == [(2, 3), (3, 3)] and not rounds
+
+
+def test_a_case_whose_logits_are_not_finite_is_named():
+    class Broken(Constant):
+        def forward(self, x):
+            return super().forward(x) / 0
+
+    label = np.zeros((20, 20, 20), np.uint8)
+    with pytest.raises(Rep3DError, match="validation case odd: The network returned values that are not finite"):
+        validate(Broken(), [Sample("odd", np.ones(label.shape, np.float16), label, {})], (32, 32, 32), 3)

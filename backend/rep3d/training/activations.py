@@ -33,7 +33,8 @@ def _blocks(module: nn.Module) -> list[nn.Module]:
     for child in module.children():
         if not any(True for _ in child.children()):
             continue  # a single layer keeps its input anyway
-        if isinstance(child, CONTAINERS) and any(True for g in child.children() for _ in g.children()):
+        simple = isinstance(child, nn.Sequential) and not any(True for g in child.children() for _ in g.children())
+        if isinstance(child, CONTAINERS) and not simple:  # a plain chain of layers is a block
             found += _blocks(child)
         else:
             found.append(child)

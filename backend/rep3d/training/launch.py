@@ -31,6 +31,7 @@ from rep3d.training.ranks import LAUNCHED_VARIABLE, RankLost
 from rep3d.training.state import Progress
 from rep3d.training.stopping import ask_to_stop
 
+COMMAND = [sys.executable, "-c", "from rep3d.training.launch import rank_main; rank_main()"]
 POLL_S = 0.05
 GRACE_S = 20.0  # for the other ranks to notice by themselves that one has gone
 WORDS = "the same command continues from the last checkpoint"
@@ -59,8 +60,8 @@ def launch(config: TrainConfig, task: Any, data: Path, run: Path, *, console: Co
                 report = Path(folder) / f"{local}.report"
                 payload = pickle.dumps((report, (config, task, Path(data), Path(run)), named))
                 ranks.append(_Rank(local, report, payload, environment, console if local == 0 else None))
-            _wait(ranks, signals)
-        return _outcome(ranks, signals)
+            ended = _wait(ranks, signals)
+        return _outcome(ranks, ended, signals)
 
 
 def _addresses(config: TrainConfig) -> dict[str, str]:
@@ -85,8 +86,7 @@ class _Rank:
         if sys.platform == "win32":
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from rep3d.training.launch import rank_main; rank_main()"],
-            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE if console else None, **apart,
+            COMMAND, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE if console else None, **apart,
         )  # fmt: skip
         if console:
             threading.Thread(target=_copy, args=(self.process.stdout, console), daemon=True).start()
@@ -112,18 +112,19 @@ def _copy(stream: IO[bytes], console: Console) -> None:
         console.print(line.decode(errors="replace").rstrip("\r\n"), markup=False, highlight=False, soft_wrap=True)
 
 
-def _wait(ranks: list[_Rank], signals: list[int]) -> None:
-    """Until all have ended. After the first failure the others have GRACE_S to end by themselves."""
+def _wait(ranks: list[_Rank], signals: list[int]) -> list[_Rank]:
+    """Until all have ended; those that did. After the first failure the others have GRACE_S to end by themselves."""
     failed_at = None
     while any(rank.process.poll() is None for rank in ranks):
         if failed_at is None and any(rank.process.poll() for rank in ranks) and not signals:
             failed_at = time.monotonic()
         if failed_at is not None and time.monotonic() - failed_at > GRACE_S:
-            return  # `_all_ended` ends the others
+            break  # `_all_ended` ends the others
         time.sleep(POLL_S)
+    return [rank for rank in ranks if rank.process.poll() is not None]
 
 
-def _outcome(ranks: list[_Rank], signals: list[int]) -> Progress:
+def _outcome(ranks: list[_Rank], ended: list[_Rank], signals: list[int]) -> Progress:
     reports = [rank.told() for rank in ranks]
     errors = [value for kind, value in filter(None, reports) if kind == "error"]
     own = [error for error in errors if not isinstance(error, RankLost)]
@@ -132,7 +133,7 @@ def _outcome(ranks: list[_Rank], signals: list[int]) -> Progress:
     codes = [value for kind, value in filter(None, reports) if kind == "exit"]
     for rank, told in zip(ranks, reports, strict=True):
         code = rank.process.returncode
-        if told is None and code != 0 and not signals:
+        if told is None and rank in ended and code != 0 and not signals:
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
             raise RankLost(
                 f"process {rank.local} of {len(ranks)} {how}", f"{WORDS}; the system may have been short of memory"

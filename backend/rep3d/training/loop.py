@@ -79,11 +79,11 @@ def train(
     if initial and initial.fused and not saved:
         first = Batches(train_samples, config, task.spacing_mm)
         calibrate(network, (first[step].image_BCDHW.to(device) for step in range(CALIBRATION_STEPS)))
-    loss_of = supervised(make_loss(config.loss, ranks.world))
+    loss_of, loss_alone = (supervised(make_loss(config.loss, world)) for world in (ranks.world, 1))
     optimizer = make_optimizer(network, config)
     crops = config.batch_size * config.crops_per_volume // (ranks.world * config.accumulate)  # at a time, on one device
     widened = make_sound(network, crops, config.patch, device, torch.bfloat16) if config.precision == "bf16" else []
-    agree(network, supervised(make_loss(config.loss)), config, ranks)
+    agree(network, loss_alone, config, ranks)
     if ranks.world > 1:
         network = share_batch_norms(network, device)
     hold_norms(network, frozen)
@@ -167,7 +167,7 @@ def train(
                 if not math.isfinite(value) or not math.isfinite(norm):
                     set_buffers(network, buffers)
                     save(LAST, resumable=True)
-                    raise diverged(step, value, network, loss_of, batch, ranks, str(run / LAST))
+                    raise diverged(step, value, network, loss_alone, batch, ranks, str(run / LAST))
                 optimizer.step()
                 if average:
                     average.update(network, step)

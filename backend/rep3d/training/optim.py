@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from rep3d.training.config import TrainConfig
+from rep3d.training.ranks import sum_over_ranks
 
 
 class Schedule:
@@ -76,13 +77,11 @@ def shared_batch_dice_ce(logits_BCDHW: torch.Tensor, label_B1DHW: torch.Tensor) 
 
     The mean of its gradients over ranks, which is what DDP makes, is the gradient for all crops together.
     """
-    from torch.distributed.nn.functional import all_reduce
-
     p = logits_BCDHW.softmax(1)
     target = label_B1DHW[:, 0].long()
     hot = torch.zeros_like(p).scatter_(1, target[:, None], 1.0)
     axes = (0, 2, 3, 4)
-    overlap, total = all_reduce(torch.stack([(p * hot).sum(axes), p.sum(axes) + hot.sum(axes)]))
+    overlap, total = sum_over_ranks(torch.stack([(p * hot).sum(axes), p.sum(axes) + hot.sum(axes)]))
     dice = 1 - (2 * overlap + 1e-5) / (total + 1e-5)
     return dice.mean() + torch.nn.functional.cross_entropy(logits_BCDHW, target)
 

@@ -10,8 +10,10 @@ All machines must see the run folder and the data under the same paths.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -66,6 +68,15 @@ def is_rank() -> bool:
     return _started_by_torchrun() or _started_by_srun() or "LOCAL_RANK" in os.environ
 
 
+def is_first_process() -> bool:
+    """Whether files that belong to several runs are this process's to write: rank 0, or the one that starts ranks."""
+    if _started_by_torchrun():
+        return os.environ["RANK"] == "0"
+    if _started_by_srun():
+        return os.environ["SLURM_PROCID"] == "0"
+    return os.environ.get("LOCAL_RANK", "0") == os.environ.get("NODE_RANK", "0") == "0"
+
+
 def _started_by_torchrun() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
 
@@ -118,11 +129,13 @@ class Ranks:
             return
         check_devices(config, self.device)
         # Norm statistics are shared in the forward pass, so buffers are the same without being sent.
-        self.strategy = DDPStrategy(timeout=timeout(), broadcast_buffers=False)
+        known = inspect.signature(torch.nn.parallel.DistributedDataParallel.__init__).parameters
+        never_sent = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # its old name
+        strategy = DDPStrategy(timeout=timeout(), **{never_sent: False})
         with _lost("The processes of the run cannot reach each other"):
             self.fabric = Fabric(
                 accelerator=self.device.type, devices=config.devices, num_nodes=config.nodes,
-                strategy=self.strategy, precision=precision, plugins=plugins,
+                strategy=strategy, precision=precision, plugins=plugins,
             )  # fmt: skip
             self.fabric.launch()
             self.control = torch.distributed.new_group(backend="gloo", timeout=timeout())
@@ -222,8 +235,27 @@ def _lost(message: str = "Another process of the run has ended or does not answe
         yield
     except RuntimeError as error:
         if any(word in str(error).lower() for word in _LOST):
-            raise RankLost(
-                f"{message} ({str(error).splitlines()[0][:200]})",
-                "The same command continues from the last checkpoint.",
-            ) from error
+            reason = re.sub(r"^\[[^]]*\]\s*|\. This is typically.*$", "", str(error).splitlines()[0])
+            raise RankLost(f"{message} ({reason})", "The same command continues from the last checkpoint.") from error
         raise
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, tensor: torch.Tensor) -> torch.Tensor:
+        total = tensor.contiguous().clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        return _Sum.apply(gradient)
+
+
+def sum_over_ranks(tensor: torch.Tensor) -> torch.Tensor:
+    """Sum of every rank's ``tensor`` (any shape, the same on all).
+
+    Its gradient is the sum of every rank's gradient: with the mean over ranks that DDP takes, parameters get the
+    gradient of the mean of all ranks' losses.
+    """
+    return _Sum.apply(tensor)

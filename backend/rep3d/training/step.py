@@ -59,7 +59,7 @@ def offenders(
 ) -> list[str]:
     """Of this rank's cases those whose crops, taken alone, have a loss or a gradient that is not finite.
 
-    Norms see one case at a time here. All ranks call it together.
+    Norms see one case at a time here, and ``loss_of`` must not wait for other ranks either. All ranks call it together.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     found = []

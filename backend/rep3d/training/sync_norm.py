@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rep3d.training.ranks import sum_over_ranks
+
 
 class SharedBatchNorm(nn.BatchNorm3d):
     """`nn.BatchNorm3d` whose training statistics are those of all ranks; every rank has equally many voxels.
@@ -25,13 +27,11 @@ class SharedBatchNorm(nn.BatchNorm3d):
     def forward(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
         if not self.training or self.alone:
             return super().forward(x_BCDHW)
-        from torch.distributed.nn.functional import all_reduce
-
         world = torch.distributed.get_world_size()
-        x = x_BCDHW.float()
-        mean_C = all_reduce(x.mean((0, 2, 3, 4)).contiguous()) / world
+        x = x_BCDHW.to(torch.promote_types(x_BCDHW.dtype, torch.float32))
+        mean_C = sum_over_ranks(x.mean((0, 2, 3, 4))) / world
         centred = x - mean_C.view(1, -1, 1, 1, 1)
-        variance_C = all_reduce(centred.square().mean((0, 2, 3, 4)).contiguous()) / world
+        variance_C = sum_over_ranks(centred.square().mean((0, 2, 3, 4))) / world
         if self.track_running_stats:
             self._follow(mean_C, variance_C, world * x.numel() // x.shape[1])
         scale_C = torch.rsqrt(variance_C + self.eps)
