@@ -140,7 +140,7 @@ def test_one_image_twice_matters_by_patient_and_part(tmp_path):
 
     def severity(**scans):
         (one,) = [f for f in found(tmp_path, pair, **scans) if f.code == "duplicate-image"]
-        return one.severity, one.drops
+        return one.severity, one.to_drop(())
 
     assert severity() == ("error", ("b",))
     assert severity(a={"patient": "p"}, b={"patient": "p"})[0] == "warning"
@@ -176,7 +176,8 @@ def test_the_decision_is_how_far_a_corner_moves(shift, stretch, turn):
 def test_report_says_what_is_settled(tmp_path):
     findings = (
         error("label-values", "x", "a"),
-        error("duplicate-image", "y", "b", "c", to_drop=["c"]),
+        error("duplicate-image", "y", "b", "c", keep_one=True),
+        error("duplicate-image", "y", "a", "d", keep_one=True),  # settled by a, which is gone for another reason
         error("label-order", "z"),
         warning("empty-label", "w", *(f"case{i}" for i in range(20))),
     )
@@ -184,8 +185,8 @@ def test_report_says_what_is_settled(tmp_path):
     assert [f.code for f in report.errors] == ["label-order"]
     report.write(tmp_path)
     content = json.loads((tmp_path / "integrity.json").read_text())
-    assert content["counts"] == {"errors": 1, "errors_excluded": 2, "warnings": 1}
-    assert content["format"] == "rep3d-integrity" and len(content["findings"][3]["cases"]) == 20
+    assert content["counts"] == {"errors": 1, "errors_excluded": 3, "warnings": 1}
+    assert content["format"] == "rep3d-integrity" and len(content["findings"][4]["cases"]) == 20
     text = (tmp_path / "integrity.txt").read_text()
     assert "Errors: 1 (label-order 1)" in text and "case7 and 12 more: w" in text and "a: --exclude" in text
 

@@ -33,6 +33,22 @@ def test_a_file_that_cannot_be_read_is_named_and_a_damaged_table_is_made_anew(tm
     assert len(hashes.of(tmp_path / "hashes.json")) == 64
 
 
+def test_the_table_of_hashes_is_written_only_when_it_has_changed(tmp_path):
+    (tmp_path / "x").write_bytes(b"x")
+    hashes = FileHashes(tmp_path / "hashes.json")
+    hashes.of(tmp_path / "x")
+    hashes.save()
+    again = FileHashes(tmp_path / "hashes.json")
+    assert again.known(tmp_path / "x") == hashes.of(tmp_path / "x")
+    (tmp_path / "hashes.json").unlink()
+    again.save()  # a cache on a disk that cannot be written stays usable
+    assert not (tmp_path / "hashes.json").exists()
+    (tmp_path / "x").write_bytes(b"other")
+    again.of(tmp_path / "x")
+    again.save()
+    assert (tmp_path / "hashes.json").exists()
+
+
 def test_sample_is_on_the_network_grid_in_unit_range_with_centres_on_their_class(case, tmp_path):
     sample = Cache(tmp_path, TASK).load(case)
     assert sample.image_XYZ.dtype == np.float16 and sample.label_XYZ.dtype == np.uint8

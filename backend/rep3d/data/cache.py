@@ -55,6 +55,7 @@ class FileHashes:
         except (OSError, ValueError):  # absent or damaged: only a speed-up, computed again
             known = {}
         self._known = known if isinstance(known, dict) else {}
+        self._changed = False
 
     def of(self, file: Path) -> str:
         """sha256 of ``file``. Raises BadInput when it cannot be read."""
@@ -80,11 +81,15 @@ class FileHashes:
 
     def remember(self, file: Path, size: int, mtime_ns: int, sha256: str) -> None:
         """Keep a sha256 that was computed elsewhere from a file that then had this size and time of change."""
-        self._known[str(file.resolve())] = [size, mtime_ns, sha256]
+        entry = [size, mtime_ns, sha256]
+        self._changed |= self._known.get(str(file.resolve())) != entry
+        self._known[str(file.resolve())] = entry
 
     def save(self) -> None:
-        """Write the table next to the cached arrays."""
-        write_text(self.path, json.dumps(self._known, sort_keys=True))
+        """Write the table next to the cached arrays if it has changed, so that a full cache may be read-only."""
+        if self._changed:
+            write_text(self.path, json.dumps(self._known, sort_keys=True))
+            self._changed = False
 
 
 class Cache:

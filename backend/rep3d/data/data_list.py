@@ -184,15 +184,12 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     before, after = ({c["id"]: c for c in content["cases"]} for content in (old, new))
     lines = [f"{key} is new" for key in sorted(after.keys() - before.keys())]
     lines += [f"{key} is gone" for key in sorted(before.keys() - after.keys())]
-    for key in sorted(before.keys() & after.keys()):
-        a, b = before[key], after[key]
+    both = [(key, before[key], after[key]) for key in sorted(before.keys() & after.keys())]
+    for kind in ("image", "label"):
+        lines += [f"{b[kind]} has other content" for _, a, b in both if a[f"{kind}_sha256"] != b[f"{kind}_sha256"]]
+    for name in ("patient", "split", "folds"):
         lines += [
-            f"{b[kind]} has other content" for kind in ("image", "label") if a[f"{kind}_sha256"] != b[f"{kind}_sha256"]
-        ]
-        lines += [
-            f"{key}: {name} was {a.get(name)}, is {b.get(name)}"
-            for name in ("patient", "split", "folds")
-            if a.get(name) != b.get(name)
+            f"{key}: {name} was {a.get(name)}, is {b.get(name)}" for key, a, b in both if a.get(name) != b.get(name)
         ]
     names = ("task", "labels", "layout", "policy", "folds", "settings", "excluded")
     lines += [f"{name} was {old.get(name)}, is {new.get(name)}" for name in names if old.get(name) != new.get(name)]

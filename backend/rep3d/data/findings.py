@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,29 +19,29 @@ SHOWN_IDS = 8  # ids that a line of the text names; the JSON has all
 class Finding:
     """One thing that is wrong. ``code`` is from a closed list (docs/data.md); ``cases`` are the ids that it concerns.
 
-    An error stops the preparation unless its cases are left out; an error without cases always stops it. Where
-    several cases share a fault that all but the first of them cause (duplicates), ``to_drop`` names those.
+    An error stops the preparation unless its cases are left out; an error without cases always stops it. With
+    ``keep_one`` (duplicates) one of the cases may stay, the first one if none of them is left out for another reason.
     """
 
     severity: str  # "error" or "warning"
     code: str
     message: str
     cases: tuple[str, ...] = ()
-    to_drop: tuple[str, ...] | None = None
+    keep_one: bool = False
 
-    @property
-    def drops(self) -> tuple[str, ...]:
-        """Ids whose removal settles the finding."""
-        return self.cases if self.to_drop is None else self.to_drop
+    def to_drop(self, gone: Collection[str]) -> tuple[str, ...]:
+        """Ids that have to go as well, beside those in ``gone``, to settle the finding."""
+        left = tuple(key for key in self.cases if key not in gone)
+        return left[1:] if self.keep_one else left
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
         return {"severity": self.severity, "code": self.code, "cases": list(self.cases), "message": self.message}
 
 
-def error(code: str, message: str, *cases: str, to_drop: Sequence[str] | None = None) -> Finding:
+def error(code: str, message: str, *cases: str, keep_one: bool = False) -> Finding:
     """A finding that stops the preparation."""
-    return Finding("error", code, message, tuple(cases), None if to_drop is None else tuple(to_drop))
+    return Finding("error", code, message, tuple(cases), keep_one)
 
 
 def warning(code: str, message: str, *cases: str) -> Finding:
@@ -63,8 +63,7 @@ class Report:
     @property
     def errors(self) -> list[Finding]:
         """Errors that the exclusions do not settle."""
-        gone = set(self.excluded)
-        return [f for f in self.findings if f.severity == "error" and not (f.cases and set(f.drops) <= gone)]
+        return [f for f in self.findings if f.severity == "error" and (not f.cases or f.to_drop(self.excluded.keys()))]
 
     def to_dict(self) -> dict[str, Any]:
         """The content of integrity.json."""

@@ -148,7 +148,7 @@ def _duplicates(scans: Sequence[Scan], records: Mapping[str, CaseRecord]) -> lis
         if len(parts) > 1:
             where = f"in the parts {' and '.join(parts)}"
             keys = sorted(keys, key=lambda k: (scan_of[k].part, k))  # test before train: that is the one to keep
-        found.append(error("duplicate-image", f"one image under several ids, {where}", *keys, to_drop=keys[1:]))
+        found.append(error("duplicate-image", f"one image under several ids, {where}", *keys, keep_one=True))
     for keys in labels.values():
         if len({records[k].image_voxels for k in keys}) > 1:
             found.append(warning("duplicate-label", "one label map for different images", *keys))

@@ -215,11 +215,10 @@ def _report(config: PrepareConfig, layout: Layout, records: dict[str, CaseRecord
         codes = sorted({f.code for f in findings if f.severity == "error" and key in f.cases})
         excluded[key] = "--exclude" + (f" ({', '.join(codes)})" if codes else "")
     if config.skip_broken:
-        for finding in findings:
-            if finding.severity == "error":
-                for key in finding.drops:
-                    if key not in excluded or excluded[key] == "--exclude":
-                        excluded[key] = f"--skip-broken ({finding.code}: {finding.message})"
+        errors = [finding for finding in findings if finding.severity == "error"]
+        for finding in sorted(errors, key=lambda f: f.keep_one):  # duplicates last: one of them may be gone by then
+            for key in finding.to_drop(excluded.keys()):
+                excluded[key] = f"--skip-broken ({finding.code}: {finding.message})"
     return Report(
         str(layout.root), config.task.key, layout.recognised, len(records), findings, dict(sorted(excluded.items()))
     )
