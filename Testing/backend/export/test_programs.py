@@ -15,7 +15,7 @@ import SimpleITK as sitk
 import torch
 from rep3d.errors import BadInput, WeightsInvalid
 from rep3d.export import programs
-from rep3d.export.agreement import TOLERANCE, Windows, make_windows
+from rep3d.export.agreement import TOLERANCE, Windows, compare, make_windows
 from rep3d.export.plain import plain_copy
 from rep3d.export.programs import export_file
 from rep3d.export.source import load_source
@@ -130,6 +130,18 @@ def test_a_network_of_one_size_says_so(as_source, random_windows, tmp_path):
         export_file(source, tmp_path / "dynamic.pt2", "torch-export", random_windows, dynamic_size=True)
     assert "--dynamic-size" in error.value.hint
     assert not (tmp_path / "dynamic.pt2").exists()
+
+
+def test_what_cannot_be_run_is_a_clear_error(source, random_windows):
+    def fixed(x):
+        if len(x) != 1:
+            raise RuntimeError("Got: 2\n Expected: 1")
+        return source.network(x)
+
+    with pytest.raises(BadInput, match="Got: 2 Expected: 1") as error:
+        compare(source, fixed, random_windows, "a runtime")
+    assert "--batch 1" in error.value.hint
+    assert compare(source, fixed, random_windows, "a runtime", batch=1).max_logit_difference == 0
 
 
 def test_missing_package(monkeypatch):

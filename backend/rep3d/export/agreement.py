@@ -127,6 +127,7 @@ def compare(
         dynamic_size: also run a window that is two strides longer along the first axis.
 
     Raises:
+        BadInput: the exported network cannot be run on one of the inputs.
         WeightsInvalid: a logit differs by more than TOLERANCE, or is not finite.
     """
     inputs = list(windows.tensors)
@@ -140,7 +141,7 @@ def compare(
     with torch.no_grad():
         for x in inputs:
             reference = source.network(x)
-            logits = exported(x)
+            logits = _run(exported, x, source)
             if logits.shape != reference.shape:
                 raise WeightsInvalid(f"the exported network returns {list(logits.shape)}, not {list(reference.shape)}")
             difference = float((logits - reference).abs().max())
@@ -162,3 +163,14 @@ def compare(
         tuple(sorted({tuple(x.shape[2:]) for x in inputs})),
         runtime,
     )
+
+
+def _run(exported: Callable[[Tensor], Tensor], x: Tensor, source: Source) -> Tensor:
+    try:
+        return exported(x)
+    except Exception as error:  # whatever the runtime raises: some networks hold the sizes they were exported with
+        reason = " ".join(str(error).split())[:300]
+        raise BadInput(
+            f"the exported network {source.meta.network['name']!r} does not run on {list(x.shape)}: {reason}",
+            "Try --batch 1, or leave out --dynamic-size: this network may hold on to the sizes it was exported with.",
+        ) from error

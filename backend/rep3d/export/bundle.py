@@ -130,13 +130,19 @@ def own_network(folder: Path, source: Source) -> Iterator[nn.Module]:
 
 
 def traced_network(source: Source, windows: Windows):
-    """The network as TorchScript, compared as well; None when it cannot be traced: a bundle is whole without it."""
-    try:
-        traced = trace(source, plain_copy(source.network), torch.cat(windows.tensors[:1] * 2))
-    except BadInput:
-        return None
-    compare(source, traced, windows, "TorchScript")
-    return traced
+    """The network as TorchScript, compared as well; None when it cannot be traced: a bundle is whole without it.
+
+    For batches of any size where the network can do that, else for single windows, which is what the bundle runs.
+    """
+    plain = plain_copy(source.network)
+    for batch in (0, 1):
+        try:
+            traced = trace(source, plain, torch.cat(windows.tensors[:1] * (batch or 2)), batch=batch)
+            compare(source, traced, windows, "TorchScript", batch=batch)
+            return traced
+        except BadInput:
+            continue
+    return None
 
 
 def with_metadata(traced, metadata: dict[str, Any]) -> bytes:
