@@ -131,3 +131,30 @@ def test_intervals_hold_what_they_promise():
         found = summarise("n", "d", "c", reaches, seed=seed).numbers["x"]
         hits += found.low <= 5 <= found.high
     assert 50 <= hits < 60
+
+
+def test_attention_and_what_cannot_be_followed_give_the_whole_patch():
+    class Attends(nn.Module):
+        in_channels = 1
+
+        def __init__(self):
+            super().__init__()
+            self.conv, self.mix = nn.Conv3d(1, 2, 3, padding=1), nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.mix(self.conv(x).movedim(1, -1)).movedim(-1, 1)
+
+    class Folds(nn.Module):
+        in_channels = 1
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv3d(1, 2, 3, padding=1)
+
+        def forward(self, x):
+            return self.conv(x.reshape(x.shape[0], 1, 8, 8, 8))
+
+    for network in (Attends(), Folds()):
+        field = theoretical_field(network, (8, 8, 8))
+        assert (field.extent, field.box, field.exact) == ((8, 8, 8), ((0, 8),) * 3, False)
+    assert theoretical_field(nn.Sequential(nn.Conv3d(1, 2, 3, padding=1)), (8, 8, 8)).exact

@@ -64,6 +64,7 @@ class Survey:
                 "extent_voxels": list(field.extent),
                 "extent_mm": [n * mm for n, mm in zip(field.extent, self.subject.spacing_mm)],
                 "share_of_patch": field.share,
+                "exact": field.exact,
             }
             for depth, field in self.theory.items()
         }

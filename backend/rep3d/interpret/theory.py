@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from rep3d.errors import BadInput
 from rep3d.layers import ChannelLayerNorm, CSLAConv3d, LargeKernelConv3d
+from rep3d.networks.baselines.wrapper import Baseline
 from rep3d.networks.encoder_decoder import EncoderDecoder
 
 Triple = tuple[int, int, int]
@@ -34,11 +35,14 @@ class TheoreticalField:
         extent: voxels an axis in a volume without borders.
         box: (first, one past the last) voxel an axis inside the patch.
         patch: its size.
+        exact: False where the network could not be followed (attention, other operations) and the whole patch, which no
+            field exceeds, stands in.
     """
 
     extent: Triple
     box: tuple[tuple[int, int], ...]
     patch: Triple
+    exact: bool = True
 
     @property
     def share(self) -> float:
@@ -86,21 +90,35 @@ def theoretical_field(
             interpolation.
         module: look at the output of this part of it instead (a dotted path of attributes).
 
+    A network that attends, or does something else that does not run on a line, gives the whole patch: not ``exact``.
+
     Raises:
-        BadInput: the network holds something else that does not run on a line.
+        BadInput: the network has no convolution.
     """
     voxel = voxel or tuple(n // 2 for n in patch)
+    channels = _first_channels(network)
     extents, box = [], []
     for axis in range(3):
-        twin = _twin(network, axis)
-        low, high = _reach(twin, _first_channels(network), voxel[axis], module)
+        twin = None if _attends(network) else _twin(network, axis)
+        reached = None if twin is None else _reach(twin, channels, voxel[axis], module)
+        if reached is None:
+            return TheoreticalField(tuple(patch), tuple((0, n) for n in patch), tuple(patch), exact=False)
+        low, high = reached
         extents.append(high - low + 1)
         box.append((max(0, voxel[axis] + low), min(patch[axis], voxel[axis] + high + 1)))
     return TheoreticalField(tuple(extents), tuple(box), tuple(patch))
 
 
-def _reach(twin: nn.Module, channels: int, voxel: int, module: str) -> tuple[int, int]:
-    """How far, in voxels before (negative) and behind, an output at this place relative to the strides depends."""
+def _attends(network: nn.Module) -> bool:
+    """Whether it mixes voxels by more than convolutions: attention is made of linear layers."""
+    return any(isinstance(module, nn.Linear | nn.MultiheadAttention) for module in network.modules())
+
+
+def _reach(twin: nn.Module, channels: int, voxel: int, module: str) -> tuple[int, int] | None:
+    """How far, in voxels before (negative) and behind, an output at this place relative to the strides depends.
+
+    None where the network does not run on a line.
+    """
     at = LENGTH // 2 + voxel % 32
     outputs: list[Tensor] = []
     if module:
@@ -109,9 +127,10 @@ def _reach(twin: nn.Module, channels: int, voxel: int, module: str) -> tuple[int
         x = torch.ones(1, channels, LENGTH, 1, 1, dtype=torch.float64, requires_grad=True)
         try:
             # The networks' own check of spatial sizes lies in their forward; a line is none of its business.
-            y = twin.decoder(x, twin.encoder(x)) if isinstance(twin, EncoderDecoder) else twin(x)
-        except RuntimeError as error:
-            raise BadInput(f"no theoretical receptive field for {type(twin).__name__}: {error}") from error
+            inner = twin.network if isinstance(twin, Baseline) else twin
+            y = twin.decoder(x, twin.encoder(x)) if isinstance(twin, EncoderDecoder) else inner(x)
+        except (RuntimeError, ValueError, BadInput):
+            return None
         y = outputs[0] if module else y
         (gradient,) = torch.autograd.grad(y[0, :, at * y.shape[2] // LENGTH, 0, 0].sum(), x)
     reached = (gradient[0, :, :, 0, 0] > 0).any(0).nonzero()[:, 0]

@@ -162,7 +162,10 @@ def _fields(found: Survey, pictures: Pictures) -> str:
     ]
     theory = found.theory["logits"]
     size = " × ".join(f"{n * mm:.0f}" for n, mm in zip(theory.extent, found.subject.spacing_mm))
-    caption = f"Mean over patches of {found.source}, 95 % bootstrap intervals. The theoretical field is {size} mm wide."
+    field = f"The theoretical field is {size} mm wide."
+    if not theory.exact:
+        field = f"The network was not followed voxel by voxel: the window, {size} mm, stands for the theoretical field."
+    caption = f"Mean over patches of {found.source}, 95 % bootstrap intervals. {field}"
     return _figure("What an answer depends on: effective receptive fields", pictures.fields, caption) + table(
         heads, rows
     )
