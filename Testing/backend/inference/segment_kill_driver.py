@@ -8,19 +8,23 @@ Usage: python segment_kill_driver.py POINT... -- ARGUMENTS   where POINT is one 
 The last child runs without a point. The children are forked after the imports, before any thread exists.
 """
 
+import importlib
 import os
 import signal
 import sys
 
-# Imported lazily by the package; here before the forks, so that every child has them.
-import rep3d.commands.segment
-import rep3d.evaluation.postprocess
-import rep3d.networks
-import rep3d.ops
-import scipy.sparse  # noqa: F401
 import typer
 from rep3d import files
-from rep3d.inference import batch, pipeline, windows, writing  # noqa: F401
+from rep3d.commands import segment
+from rep3d.inference import batch, windows
+
+# Imported lazily elsewhere; here before the forks, so that every child has them.
+LAZY = (
+    "rep3d.ensemble", "rep3d.evaluation.postprocess", "rep3d.inference.pipeline", "rep3d.inference.ray_session",
+    "rep3d.networks", "rich.progress", "rich.table", "safetensors.torch", "SimpleITK", "torch._dynamo",
+)  # fmt: skip
+for name in LAZY:
+    importlib.import_module(name)
 
 
 def die(*_):
@@ -65,7 +69,7 @@ def arm(point):
 
 def main():
     app = typer.Typer()
-    rep3d.commands.segment.register(app)
+    segment.register(app)
     split = sys.argv.index("--")
     points, arguments = sys.argv[1:split], sys.argv[split + 1 :]
     for point in [*points, None]:

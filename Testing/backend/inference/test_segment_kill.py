@@ -16,7 +16,7 @@ from rep3d.files import remove_leftovers, temporary_path, write_text
 from typer.testing import CliRunner
 
 DRIVER = Path(__file__).with_name("segment_kill_driver.py")
-POINTS = ["window:1", "half:1", "replace:1", "half:2", "replace:3", "read:2", "half:3"]
+POINTS = ["window:1", "half:1", "replace:1", "half:2", "replace:3", "half:3"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="fork and SIGKILL are POSIX")
