@@ -91,3 +91,20 @@ def test_one_step_by_hand_with_weight_decay_outside_the_field(config_of, optimiz
     assert torch.allclose(other, rest - 0.1 * (0.5 * rest + moves[1]), rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match="closure"):
         step.step(lambda: 0.0)
+
+
+@pytest.mark.parametrize("changes", [{"lr_field": "prior"}, {"lr_field": "csla", "lr_small": 1e-3}])
+def test_a_field_trains_from_a_folder_and_goes_on_exactly(config_of, tiny_data, tmp_path, changes):
+    """Through all of a run: looked at for its shapes, trained, stopped after a step and continued."""
+    from rep3d.tasks import load_task
+    from rep3d.training.checkpoint import load_checkpoint
+    from rep3d.training.run import run_training
+
+    states = []
+    for name, counts in (("whole", [2]), ("parts", [1, 2])):
+        for steps in counts:
+            config = config_of(steps=steps, val_limit=1, val_overlap=0.0, val_every=9, schedule="constant", **changes)
+            cache = tmp_path / "cache"
+            run_training(config, load_task("msd-hippocampus"), tiny_data, tmp_path / name, cache=cache)
+        states.append(load_checkpoint(tmp_path / name / "last.ckpt")["model"])
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())

@@ -8,8 +8,8 @@ branches of equal rates do.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
-from math import isfinite
 from typing import Any, Literal
 
 import torch
@@ -31,7 +31,7 @@ class PriorField:
         if (
             isinstance(self.exponent, bool)
             or not isinstance(self.exponent, (int, float))
-            or not isfinite(self.exponent)
+            or not math.isfinite(self.exponent)
         ):
             raise ValueError(f"exponent must be a finite number, not {self.exponent!r}")
 
@@ -75,9 +75,10 @@ def field_of(kernel_size: tuple[int, int, int], config: TrainConfig) -> torch.Te
     """The field of a kernel, [K, K, K], float64. Raises BadInput when the settings are wrong or do not fit it."""
     settings = field_settings(config)
     if isinstance(settings, PriorField):
-        scale = torch.tensor(settings.exponent, dtype=torch.float64).exp()
-        prior = scale / (tap_distances(kernel_size).double() + scale)
-        return torch.from_numpy(mask_rate_field(prior.numpy(), config.optimizer))
+        with torch.device("cpu"):  # numbers, also where a network is only looked at for its shapes
+            distance = tap_distances(kernel_size).double().numpy()
+        scale = math.exp(settings.exponent)
+        return torch.from_numpy(mask_rate_field(scale / (distance + scale), config.optimizer))
     if isinstance(settings, BranchField):
         try:
             settings.check_fits(kernel_size)
