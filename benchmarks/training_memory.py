@@ -1,17 +1,22 @@
 """Peak memory of training steps by network, patch, crops and classes, and the model that the planner estimates with.
 
     python benchmarks/training_memory.py              every case below, and the fit (about 20 minutes on one thread)
+    python benchmarks/training_memory.py --refit      the fit alone, of the cases that are stored
     python benchmarks/training_memory.py --only rep3d-xs --patch 48,48,48 --crops 1 --classes 3      one case, printed
 
 Every case runs in a process of its own: network, AdamW, Dice + cross-entropy and two steps in float32 on random crops,
 the parts that `rep3d train` uses. Peak resident memory is taken before the network is made (interpreter, libraries,
 PyTorch's own buffers) and at the end; the difference counts. A step in another process comes first, in which the
-operator compares its algorithms; ``first_bytes`` is the peak of that one. For every network
+operator compares its algorithms; ``first_bytes`` is the peak of that one.
 
-    bytes = fixed + crops x voxels of the patch x (per_voxel + per_voxel_class x classes)
+The peak is either at the start of the backward pass, when all activations exist but no gradient, or at the end of the
+step, when it is the other way round, so that for every network
 
-is fitted by non-negative least squares on relative errors; ``covers`` is the smallest factor with which no fitted case
-lies above the estimate. The last case of every network is left out of its fit. Prints a table and writes
+    bytes = max(end, start + crops x voxels of the patch x (per_voxel + per_voxel_class x classes))
+
+``start`` is 12 bytes a parameter (weights and AdamW's two moments), ``end`` the peak of the smallest case, and the last
+two come from non-negative least squares on relative errors over the other cases but the last, which is left out of the
+fit. ``covers`` is the smallest factor with which no fitted case lies above the estimate. Prints a table and writes
 benchmarks/results/training_memory.json.
 """
 
@@ -103,29 +108,34 @@ def measure(network: str, patch: tuple[int, int, int], crops: int, classes: int)
 
 
 def fit(rows: list[dict]) -> dict:
-    """Non-negative ``fixed``, ``per_voxel`` and ``per_voxel_class`` (bytes) of one network, and ``covers``."""
+    """The model of one network (bytes), from its cases, smallest first; the last is left out and compared."""
     from scipy.optimize import nnls
 
-    voxels = np.array([math.prod(row["patch"]) * row["crops"] for row in rows], float)
-    classes = np.array([row["classes"] for row in rows], float)
-    used = np.array([row["bytes"] for row in rows], float)
-    columns = np.stack([np.ones_like(voxels), voxels, voxels * classes], axis=1) / used[:, None]
+    *known, left_out = rows
+    start, end = 12 * rows[0]["parameters"], rows[0]["bytes"]
+    voxels = np.array([math.prod(row["patch"]) * row["crops"] for row in known[1:]], float)
+    classes = np.array([row["classes"] for row in known[1:]], float)
+    used = np.array([row["bytes"] for row in known[1:]], float)
+    columns = np.stack([voxels, voxels * classes], axis=1) / used[:, None]
     scale = columns.max(0)  # columns of one size, else the solver's tolerance hides the small one
-    found = nnls(columns / scale, np.ones(len(rows)))[0] / scale
-    ratio = 1 / (columns @ found)
-    return {
-        "fixed": round(float(found[0])),
-        "per_voxel": round(float(found[1]), 1),
-        "per_voxel_class": round(float(found[2]), 2),
-        "covers": round(float(max(1.0, ratio.max())) + 0.005, 2),
-        "worst_relative_error": round(float(np.abs(1 - 1 / ratio).max()), 3),
+    found = nnls(columns / scale, 1 - start / used)[0] / scale
+    model = {
+        "end": end,
+        "start": start,
+        "per_voxel": round(float(found[0]), 1),
+        "per_voxel_class": round(float(found[1]), 2),
+        "covers": 1.0,
     }
+    model["covers"] = math.ceil(100 * max(1.0, *(row["bytes"] / estimate(model, row) for row in known))) / 100
+    model["left_out_error"] = round(estimate(model, left_out) / left_out["bytes"] - 1, 3)
+    return model
 
 
 def estimate(model: dict, row: dict) -> float:
-    """Bytes that the model gives for a measured case, ``covers`` included."""
+    """Bytes that the model gives for a case, ``covers`` included."""
     per_voxel = model["per_voxel"] + model["per_voxel_class"] * row["classes"]
-    return model["covers"] * (model["fixed"] + math.prod(row["patch"]) * row["crops"] * per_voxel)
+    growing = model["start"] + math.prod(row["patch"]) * row["crops"] * per_voxel
+    return model["covers"] * max(model["end"], growing)
 
 
 def main() -> int:
@@ -133,12 +143,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--only", help="one network")
+    parser.add_argument("--refit", action="store_true", help="fit the stored cases again, measure nothing")
     parser.add_argument("--patch", type=lambda t: tuple(int(v) for v in t.split(",")))
     parser.add_argument("--crops", type=int, default=1)
     parser.add_argument("--classes", type=int, default=2)
     options = parser.parse_args()
     if options.child:
         child(**json.loads(options.child))
+        return 0
+    if options.refit:
+        content = json.loads(RESULTS.read_text(encoding="utf-8"))
+        for network in content["models"]:
+            content["models"][network] = fit([row for row in content["cases"] if row["network"] == network])
+            print(network, content["models"][network])
+        RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")
         return 0
     if options.patch:
         print(json.dumps(measure(options.only or "rep3d-xs", options.patch, options.crops, options.classes), indent=1))
@@ -151,9 +169,7 @@ def main() -> int:
             row = mine[-1]
             megabytes = f"{row['bytes'] / 1e6:6.0f} MB, first step {row['first_bytes'] / 1e6:6.0f} MB"
             print(f"{network:11s} {case[0]!s:14s} {case[1]} crops {case[2]:2d} classes {megabytes}", flush=True)
-        models[network] = fit(mine[:-1])
-        error = estimate(models[network], mine[-1]) / mine[-1]["bytes"] - 1
-        models[network]["left_out_error"] = round(error, 3)
+        models[network] = fit(mine)
         print(network, models[network], flush=True)
         rows += mine
     if not options.only:

@@ -1,10 +1,11 @@
 """How much memory training steps take: a model for each network, fitted to measured peaks.
 
-    bytes = LIBRARIES + covers x (fixed + crops x voxels x (per_voxel + per_voxel_class x classes))
+    bytes = LIBRARIES + covers x max(end, start + crops x voxels x (per_voxel + per_voxel_class x classes))
 
-``fixed`` is what does not grow with the crops (weights, gradients, AdamW's two moments, masks), ``per_voxel`` the saved
-activations, ``per_voxel_class`` logits, softmax and one-hot labels of the loss; ``covers`` lifts the fit over what was
-measured. ``benchmarks/training_memory.py`` measures and fits; a test compares its results with this file.
+The peak is at the start of the backward pass, when all activations exist but no gradient (``start``: weights and
+AdamW's two moments; ``per_voxel``: activations; ``per_voxel_class``: logits, softmax and one-hot labels of the loss),
+or, with few voxels, at the end of the step, when it is the other way round (``end``). ``covers`` lifts the fit over
+what was measured. ``benchmarks/training_memory.py`` measures and fits; a test compares its results with this file.
 
 The figures hold for float32 on a CPU, with AdamW, without accumulation or activation checkpointing. On a GPU PyTorch
 and its libraries take other amounts for scratch space, so leave some of its memory out of the budget.
@@ -22,9 +23,10 @@ from rep3d.errors import BadInput
 
 @dataclass(frozen=True)
 class MemoryModel:
-    """Bytes: ``fixed``; for each voxel of each crop ``per_voxel`` and ``per_voxel_class`` (x classes); x ``covers``."""
+    """All in bytes; see the module's docstring."""
 
-    fixed: float
+    end: float
+    start: float
     per_voxel: float
     per_voxel_class: float
     covers: float
@@ -32,17 +34,17 @@ class MemoryModel:
     def bytes(self, patch: Sequence[int], crops: int, classes: int) -> float:
         """Peak above the libraries' own memory for ``crops`` crops of ``patch`` voxels at once."""
         voxels = math.prod(patch) * crops
-        return self.covers * (self.fixed + voxels * (self.per_voxel + self.per_voxel_class * classes))
+        return self.covers * max(self.end, self.start + voxels * (self.per_voxel + self.per_voxel_class * classes))
 
 
 #: Python, PyTorch, MONAI and Rep3D before a network is made, bytes.
 LIBRARIES = 0.70e9
 #: From the fits in benchmarks/results/training_memory.json.
 MODELS: dict[str, MemoryModel] = {
-    "rep3d-tiny": MemoryModel(35e6, 340.0, 24.0, 1.76),
-    "rep3d-xs": MemoryModel(125e6, 3100.0, 24.0, 1.2),
-    "rep3d-s": MemoryModel(350e6, 4600.0, 24.0, 1.2),
-    "rep3d": MemoryModel(1120e6, 9200.0, 24.0, 1.2),
+    "rep3d-tiny": MemoryModel(48078848, 10281912, 415.7, 33.09, 1.77),
+    "rep3d-xs": MemoryModel(174649344, 80825016, 1912.4, 68.21, 1.36),
+    "rep3d-s": MemoryModel(444387328, 241179576, 3641.4, 44.05, 1.07),
+    "rep3d": MemoryModel(1424277504, 793537080, 6794.6, 101.19, 1.06),
 }
 
 
