@@ -42,8 +42,8 @@ LIBRARIES = 0.70e9
 #: From the fits in benchmarks/results/training_memory.json.
 MODELS: dict[str, MemoryModel] = {
     "rep3d-tiny": MemoryModel(48078848, 10281912, 415.7, 33.09, 1.77),
-    "rep3d-xs": MemoryModel(174649344, 80825016, 1912.4, 68.21, 1.36),
-    "rep3d-s": MemoryModel(444387328, 241179576, 3641.4, 44.05, 1.07),
+    "rep3d-xs": MemoryModel(174649344, 80825016, 2057.0, 60.63, 1.3),
+    "rep3d-s": MemoryModel(444387328, 241179576, 3409.1, 9.37, 1.16),
     "rep3d": MemoryModel(1424277504, 793537080, 6794.6, 101.19, 1.06),
 }
 
