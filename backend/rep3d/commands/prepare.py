@@ -101,7 +101,7 @@ def _tell(result, console) -> None:
     if result.cached:
         made = ", ".join(f"{n} {what}" for what, n in result.cached.items() if n)
         console.print(f"preprocessed: {made}", markup=False)
-    console.print(f"data list {content['sha256'][:12]}; use it with --data {result.folder}", markup=False)
+    console.print(f"written; use it with --data {result.folder}", markup=False, highlight=False)
 
 
 def _words(text: str) -> list[str]:
