@@ -43,7 +43,7 @@ demo: $(STAMP)
 	$(BIN)/rep3d demo --output "$(OUT)" $(if $(SCAN),--scan "$(SCAN)") $(if $(TASK),--task "$(TASK)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(TRUTH),--truth "$(TRUTH)")
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python Testing/run.py $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
