@@ -17,14 +17,14 @@ def register(app: typer.Typer) -> None:
 
 def train(
     task: str = typer.Option(..., "--task", help="Task key (see `rep3d tasks`) or a task file."),
-    data: Path = typer.Option(..., "--data", help="Folder with images/ and labels/, or train/, val/ and test/."),
+    data: Path = typer.Option(..., "--data", help="Prepared folder, or images/ and labels/, or train/, val/, test/."),
     out: Path = typer.Option(..., "--out", help="Run folder; an unfinished run in it is resumed."),
-    network: str = typer.Option("", help="Network name [default: the task's]."),
-    reparam: str = typer.Option(None, help="Mask of the large kernels: lrbm, fixed or plain [default: the network's]."),
+    network: str = typer.Option("", help="Network name (default: the task's)."),
+    reparam: str = typer.Option(None, help="Mask of the large kernels: lrbm, fixed or plain (default: the network's)."),
     network_args: str = typer.Option(
         "{}", help='More arguments of the network as JSON, e.g. \'{"kernel_size": 7, "lrbm": {"depth": 3}}\'.'
     ),
-    patch: str = typer.Option("", help="Crop size in voxels, e.g. 48,64,48 [default: the task's]."),
+    patch: str = typer.Option("", help="Crop size in voxels, e.g. 48,64,48 (default: the task's)."),
     steps: int = typer.Option(60_000, help="Optimiser steps."),
     batch_size: int = typer.Option(2, help="Volumes a step, over all devices."),
     crops_per_volume: int = typer.Option(2, help="Crops from each volume of a step."),
@@ -60,6 +60,7 @@ def train(
     workers: int = typer.Option(1, help="Threads that prepare batches; 0: none. The batches are the same."),
     seed: int = typer.Option(0, help="Seed of weights, crops and augmentation."),
     fold: int = typer.Option(0, help="Fold of a task with a k-fold split."),
+    folds: str = typer.Option("", help="Several folds one after the other, in OUT/fold-N: all, or e.g. 0,2."),
     val_every: int = typer.Option(500, help="Steps between validations."),
     val_limit: int = typer.Option(0, help="Validate on the first N validation cases only; 0: all."),
     val_overlap: float = typer.Option(0.25, help="Overlap of the validation's windows."),
@@ -72,7 +73,7 @@ def train(
     init_labels: str = typer.Option(
         "strict", help="Labels of --init: strict (the same), match (met by key) or new-head (a new output layer)."
     ),
-    cache: Path = typer.Option(None, help="Folder for preprocessed cases [default: RUN/cache]."),
+    cache: Path = typer.Option(None, help="Folder for preprocessed cases (default: RUN/cache)."),
     resume: bool = typer.Option(True, "--resume/--restart", help="Continue the run in --out, or delete it first."),
 ) -> None:
     """Train a network. Killed at any moment, the same command continues the run and ends with the same weights."""
@@ -84,6 +85,8 @@ def train(
     from rep3d.networks import accepted_arguments
     from rep3d.tasks import load_task
     from rep3d.training.config import TrainConfig
+    from rep3d.training.folds import parse_folds, train_folds
+    from rep3d.training.ranks import is_first_process
     from rep3d.training.run import run_training
 
     chosen = load_task(task)
@@ -113,8 +116,15 @@ def train(
         "init": "",
     }
     config = TrainConfig(**{f.name: given[f.name] for f in fields(TrainConfig) if f.name in given})
+    if folds:
+        if fold:
+            raise BadInput("--fold and --folds exclude each other", "leave one of them out")
+        chosen_folds = parse_folds(folds, data, chosen)
+        train_folds(config, chosen, data, out, chosen_folds, init=init, cache=cache, restart=not resume)
+        return
     progress = run_training(config, chosen, data, out, init=init, cache=cache, restart=not resume)
-    typer.echo(f"best validation Dice {progress.best_dice:.4f} at step {progress.best_step}: {out / 'best.ckpt'}")
+    if is_first_process():
+        typer.echo(f"best validation Dice {progress.best_dice:.4f} at step {progress.best_step}: {out / 'best.ckpt'}")
 
 
 def _network_arguments(text: str) -> dict:

@@ -135,6 +135,8 @@ class TrainConfig:
                 f"the {crops} crops of a step cannot be shared by {parts} equal parts",
                 "make --batch-size x --crops-per-volume a multiple of --accumulate x --devices x --nodes",
             )
+        if self.compile and self.checkpointing:
+            raise BadInput("--compile and --checkpointing exclude each other", "leave one of them out")
 
     def to_dict(self) -> dict:
         """Plain JSON types only (tuples become lists), so that a checkpoint needs no pickle to be read."""

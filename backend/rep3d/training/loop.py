@@ -147,7 +147,7 @@ def train(
 
     network.train()
     try:
-        with StopRequest() as stop, memory_errors(device), ranks.lost():
+        with StopRequest(patient=ranks.world > 1) as stop, memory_errors(device), ranks.lost():
             if progress.step:
                 validate_and_save()  # a run stopped during a validation makes up for it
             for step, batch in batches.stream(progress.step, config.steps):
@@ -191,6 +191,7 @@ def train(
     except Stopped as stopped:
         progress.seconds = time.monotonic() - clock
         save(LAST, resumable=True)
+        ranks.gather(None)  # the first has written: a rank that ends can have the others ended
         log.say(f"stopped by {stopped.name} after step {progress.step}; the same command continues from there")
         raise SystemExit(stopped.exit_code) from None
     finally:

@@ -19,9 +19,14 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """SIGTERM and the first SIGINT ask the loop to save and stop at its next `check`; a second one acts at once."""
+    """SIGTERM and the first SIGINT ask the loop to save and stop at its next `check`; a second one acts at once.
 
-    def __init__(self) -> None:
+    patient: a second one does nothing, also while the checkpoint is written. For ranks: who started them sends each of
+    them a signal when one ends, or on top of the terminal's, and has others to end them at once.
+    """
+
+    def __init__(self, patient: bool = False) -> None:
+        self.patient = patient
         self.received = 0
         self.previous: dict[int, object] = {}
 
@@ -34,8 +39,9 @@ class StopRequest:
         return self
 
     def _receive(self, number: int, _frame) -> None:
-        self.received = number
-        self._restore()
+        self.received = self.received or number
+        if not self.patient:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self.previous.items():
@@ -49,7 +55,8 @@ class StopRequest:
     def __exit__(self, *_) -> None:
         global _active
         _active = None
-        self._restore()
+        if not (self.patient and self.received):
+            self._restore()
 
 
 def ask_to_stop(number: int) -> None:
