@@ -138,6 +138,8 @@ def test_commands(app, members, scan_file, tmp_path):
         ((moved / members[0].name, moved / members[0].name, "-o", path), "count twice"),
         ((moved / members[0].name, "-o", tmp_path / "x.json"), "does not end in"),
         ((moved / path.name, "-o", path), "ensemble already"),
+        ((moved / members[0].name,), "-o is missing"),
+        ((moved,), "holds no folders"),
     ):
         assert words in str(app("ensemble", *arguments).exception)
 
