@@ -96,16 +96,17 @@ def show(console, comparison: Comparison) -> None:
         if len(comparison.dropped) > 10:
             console.print("  ... (all in comparison.md)", markup=False)
     metric = comparison.metric
+    narrow = {"overflow": "fold"}  # long names go on in the next line rather than being cut
     means = Table(title=f"{metric.title}: mean over {len(comparison.cases)} cases")
     for column in ("structure", *comparison.names):
-        means.add_column(column)
+        means.add_column(column, **narrow)
     for key in comparison.structures:
         row = [s.mean for s in comparison.summaries if s.structure == key]
         means.add_row(key, *(f"{number(m.mean)} ({number(m.low)} to {number(m.high)})" for m in row))
     console.print(means)
-    table = Table(title="differences, first - second")
+    table = Table(title="differences, first - second", box=None, padding=(0, 1, 0, 0), title_justify="left")
     for column in ("structure", "first", "second", "n", "median", "effect r", "p", "p (Holm)", "better"):
-        table.add_column(column)
+        table.add_column(column, **narrow)
     for t in comparison.tests:
         effect = "-" if t.effect != t.effect else f"{t.effect:+.2f}"
         p, p_holm = p_text(t.wilcoxon.p), p_text(t.p_holm)
