@@ -23,8 +23,7 @@ def test_the_estimate_covers_a_small_case():
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     got = json.loads(done.stdout.splitlines()[-1])
-    peak = got["after"] - got["before"]
-    estimate = MODELS["rep3d-xs"].bytes(case["patch"], case["crops"], case["classes"])
-    assert peak <= (1 + ABOVE) * estimate
-    assert estimate <= TIMES * peak
-    assert got["before"] <= (1 + ABOVE) * LIBRARIES
+    # In all: what the libraries took before the first step can be handed out again during it, and varies by run.
+    estimate = LIBRARIES + MODELS["rep3d-xs"].bytes(case["patch"], case["crops"], case["classes"])
+    assert got["before"] < got["after"] <= (1 + ABOVE) * estimate
+    assert estimate <= TIMES * got["after"]
