@@ -26,7 +26,7 @@ def test_a_checkpoint_is_fused_first_and_a_scan_compared(checkpoint, scans, tmp_
     torch.jit.load(str(out), _extra_files=extra)
     about = json.loads(extra["rep3d.json"])
     assert about["weights_kind"] == "checkpoint" and about["check"]["scans"] == ["plain.nii.gz"]
-    assert about["check"]["real_windows"] == 3 and about["check"]["random_windows"] == 2
+    assert about["check"]["real_windows"] > 1 and about["check"]["random_windows"] == 2
 
 
 @pytest.mark.parametrize(

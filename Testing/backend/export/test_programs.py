@@ -28,8 +28,8 @@ DATA = Path(os.environ["REP3D_DATA"]) if os.environ.get("REP3D_DATA") else None
 @pytest.fixture(scope="module")
 def onnx_file(source, random_windows, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "netz ü.onnx"
-    agreement = export_file(source, path, "onnx", random_windows, dynamic_size=True)
-    assert agreement.batches == (1, 2) and len(agreement.sizes) == 2
+    # one fixed batch: shapes as formulas take the exporter three times as long; test_torch_export has them
+    assert export_file(source, path, "onnx", random_windows, batch=1).batches == (1,)
     return path
 
 
@@ -53,10 +53,9 @@ def test_onnx(onnx_file, source):
     assert json.loads(about["intensity"]) == source.meta.intensity.to_dict()
     assert about["licence"] == source.meta.licence and about["weights_sha256"] == source.sha256
     assert float(about["max_logit_difference"]) <= TOLERANCE and json.loads(about["opset"]) == programs.OPSET
-    for shape in ((3, 1, *source.meta.patch), (1, 1, 48, 32, 64)):
-        x = torch.rand(shape, generator=torch.Generator().manual_seed(9))
-        (logits,) = session(onnx_file).run(None, {"image": x.numpy()})
-        np.testing.assert_allclose(logits, source.network(x).numpy(), rtol=0, atol=TOLERANCE)
+    x = torch.rand((1, 1, *source.meta.patch), generator=torch.Generator().manual_seed(9))
+    (logits,) = session(onnx_file).run(None, {"image": x.numpy()})
+    np.testing.assert_allclose(logits, source.network(x).numpy(), rtol=0, atol=TOLERANCE)
 
 
 def test_example_segments_as_rep3d_does(onnx_file, source, scans):
@@ -85,19 +84,20 @@ def test_torch_export(source, random_windows, tmp_path):
     program = torch.export.load(io.BytesIO(path.read_bytes()), extra_files=extra)
     about = json.loads(extra[programs.EXTRA_FILE])
     assert (about["format"], about["version"], about["kind"]) == ("rep3d-export", 1, "torch-export")
+    assert agreement.batches == (1, 2)
     assert about["check"]["max_logit_difference"] == agreement.max_logit_difference <= TOLERANCE
     x = torch.rand(3, 1, *source.meta.patch)
     torch.testing.assert_close(program.module()(x), source.network(x), rtol=0, atol=TOLERANCE)
     assert "rep3d" not in str(program.graph)
 
 
-def test_torchscript_with_fixed_batch(source, random_windows, tmp_path):
+def test_torchscript_with_fixed_batch_and_any_size(source, random_windows, tmp_path):
     path = tmp_path / "net.ts"
-    agreement = export_file(source, path, "torchscript", random_windows, batch=1)
-    assert agreement.batches == (1,)
+    agreement = export_file(source, path, "torchscript", random_windows, batch=1, dynamic_size=True)
+    assert agreement.batches == (1,) and len(agreement.sizes) == 2
     extra = {programs.EXTRA_FILE: ""}
     loaded = torch.jit.load(str(path), _extra_files=extra)
-    assert json.loads(extra[programs.EXTRA_FILE])["input"]["shape"] == [1, 1, *source.meta.patch]
+    assert json.loads(extra[programs.EXTRA_FILE])["input"]["shape"] == [1, 1, *["a multiple of 16"] * 3]
     x = random_windows.tensors[1]
     torch.testing.assert_close(loaded(x), source.network(x), rtol=0, atol=TOLERANCE)
 
@@ -116,20 +116,20 @@ def test_other_logits_are_refused(source, random_windows, tmp_path, monkeypatch)
 
 def test_another_network(as_source, random_windows, tmp_path):
     source = as_source(create_network("segresnet", in_channels=1, out_channels=3, init_filters=8))
-    path = tmp_path / "net.onnx"
-    assert export_file(source, path, "onnx", random_windows, batch=1).max_logit_difference <= TOLERANCE
+    path = tmp_path / "net.ts"
+    assert export_file(source, path, "torchscript", random_windows).max_logit_difference <= TOLERANCE
 
 
 def test_a_network_of_one_size_says_so(as_source, random_windows, tmp_path):
     patch = list(random_windows.tensors[0].shape[2:])
     small = {"patch": patch, "feature_size": 4, "hidden_size": 24, "mlp_dim": 24, "heads": 2}
     source = as_source(create_network("unetr", in_channels=1, out_channels=3, **small))
-    agreement = export_file(source, tmp_path / "net.pt2", "torch-export", random_windows)
+    agreement = export_file(source, tmp_path / "net.ts", "torchscript", random_windows)
     assert agreement.max_logit_difference <= TOLERANCE
-    with pytest.raises(BadInput, match="'unetr' cannot be exported") as error:
-        export_file(source, tmp_path / "dynamic.pt2", "torch-export", random_windows, dynamic_size=True)
+    with pytest.raises(BadInput, match="'unetr'") as error:
+        export_file(source, tmp_path / "dynamic.ts", "torchscript", random_windows, dynamic_size=True)
     assert "--dynamic-size" in error.value.hint
-    assert not (tmp_path / "dynamic.pt2").exists()
+    assert not (tmp_path / "dynamic.ts").exists()
 
 
 def test_what_cannot_be_run_is_a_clear_error(source, random_windows):

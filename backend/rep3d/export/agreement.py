@@ -140,8 +140,8 @@ def compare(
     largest = error = 0.0
     with torch.no_grad():
         for x in inputs:
-            reference = source.network(x)
-            logits = _run(exported, x, source)
+            reference = _run(source.network, x, source, "the network")
+            logits = _run(exported, x, source, "the exported network")
             if logits.shape != reference.shape:
                 raise WeightsInvalid(f"the exported network returns {list(logits.shape)}, not {list(reference.shape)}")
             difference = float((logits - reference).abs().max())
@@ -165,12 +165,12 @@ def compare(
     )
 
 
-def _run(exported: Callable[[Tensor], Tensor], x: Tensor, source: Source) -> Tensor:
+def _run(run: Callable[[Tensor], Tensor], x: Tensor, source: Source, what: str) -> Tensor:
     try:
-        return exported(x)
+        return run(x)
     except Exception as error:  # whatever the runtime raises: some networks hold the sizes they were exported with
         reason = " ".join(str(error).split())[:300]
         raise BadInput(
-            f"the exported network {source.meta.network['name']!r} does not run on {list(x.shape)}: {reason}",
-            "Try --batch 1, or leave out --dynamic-size: this network may hold on to the sizes it was exported with.",
+            f"{what} {source.meta.network['name']!r} does not run on {list(x.shape)}: {reason}",
+            "Try --batch 1, or leave out --dynamic-size: some networks take one size alone.",
         ) from error

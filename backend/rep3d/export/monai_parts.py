@@ -44,6 +44,18 @@ def like(values: torch.Tensor, affine: np.ndarray, image: MetaTensor) -> MetaTen
     return out
 
 
+def voxel_size(image: MetaTensor) -> np.ndarray:
+    """Voxel size (mm) along each axis: the file's own numbers where the affine agrees with them to 1e-5.
+
+    An affine in float32 gives them back to seven digits only. Where a voxel of the network's grid meets one of the
+    scan's exactly, that decides whether its neighbour has a share in it, and the crop to the body moves by a voxel.
+    """
+    sizes = np.linalg.norm(np.asarray(image.affine, dtype=np.float64)[:3, :3], axis=0)
+    stored = np.asarray(image.meta.get("pixdim", [0.0]), dtype=np.float64).ravel()[1:4]
+    nearest = [min(stored, key=lambda p, s=s: abs(p - s), default=s) for s in sizes]
+    return np.array([p if abs(p - s) < 1e-5 * s else s for p, s in zip(nearest, sizes)])
+
+
 class NetworkGridd(MapTransform, InvertibleTransform):
     """Resample [1, X, Y, Z], axes already towards Right, Anterior, Superior, to the network's voxel size.
 
@@ -74,11 +86,12 @@ class NetworkGridd(MapTransform, InvertibleTransform):
                     raise BadInput("no voxel of the scan holds a finite number")
                 array = np.where(finite, array, array[finite].min())
             affine = np.asarray(image.affine, dtype=np.float64)
-            native = np.linalg.norm(affine[:3, :3], axis=0)
+            native = voxel_size(image)
             values = resample_array(array, tuple(map(float, native)), self.spacing_mm)
             grid = network_grid(array.shape, affine, self.spacing_mm)[1]
             result = like(torch.from_numpy(values)[None], grid, image)
-            extra = {"shape": list(array.shape), "affine": affine.tolist(), "grid": list(values.shape)}
+            extra = {"shape": list(array.shape), "grid": list(values.shape)}
+            extra |= {"affine": affine.tolist(), "spacing_mm": native.tolist()}
             self.push_transform(result, extra_info=extra)
             out[key] = result
         return out
@@ -89,8 +102,7 @@ class NetworkGridd(MapTransform, InvertibleTransform):
             extra = self.pop_transform(out[key])["extra_info"]
             logits = out[key]
             shape, grid = tuple(map(int, extra["shape"])), tuple(map(int, extra["grid"]))
-            affine = np.asarray(extra["affine"], dtype=np.float64)
-            native = np.linalg.norm(affine[:3, :3], axis=0)
+            affine, native = np.asarray(extra["affine"], dtype=np.float64), extra["spacing_mm"]
             box = logits.meta.get(BOX) or [(0, n) for n in grid]
             maps = tuple(AxisMap.build(shape[a], grid[a], native[a] / self.spacing_mm[a], box[a]) for a in range(3))
             labels = np.zeros(shape, np.uint8 if len(logits) <= 256 else np.uint16)
