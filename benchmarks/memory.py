@@ -93,6 +93,9 @@ def peak_bytes() -> int:
         import psutil
 
         return psutil.Process().memory_info().peak_wset
+    if sys.platform == "linux":  # of this program alone; ru_maxrss begins with that of the process that started it
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
