@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from rep3d.ops import depthwise_conv3d
+from rep3d.ops import depthwise_conv3d, transforms
 from rep3d.ops.registration import backward_op, conv_op
 
 NAMED = ("direct", "fft", "matmul", "hybrid")
@@ -124,6 +124,28 @@ def test_compile_whole_graph_forward_and_backward():
             results.append((y, *torch.autograd.grad(y.square().sum(), (leaf, block.weight, block.bias))))
         for eager, graph in zip(*results):
             assert torch.allclose(eager, graph, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("algorithm", NAMED)
+def test_the_first_call_of_a_process_may_be_a_compiled_one(algorithm):
+    """The transforms' matrices are made at the first call and kept: in a compiled program they must be the same."""
+    torch.compiler.reset()
+    for made_once in (transforms._complex_matrix, transforms._real_matrix):
+        made_once.cache_clear()
+    x, weight, bias = leaves(torch.float32, (2, 3, 6, 5, 9), (7, 5, 3))
+    results = []
+
+    def ours(*tensors):
+        return depthwise_conv3d(*tensors, algorithm=algorithm)
+
+    def theirs(*tensors):
+        return F.conv3d(*tensors, padding=(3, 2, 1), groups=3)
+
+    for convolution in (torch.compile(ours, fullgraph=True, backend="aot_eager"), theirs):
+        y = convolution(x, weight, bias)
+        results.append((y, *torch.autograd.grad(y.square().sum(), (x, weight, bias))))
+    for compiled, reference in zip(*results):
+        assert torch.linalg.norm(compiled - reference) < 1e-5 * torch.linalg.norm(reference)
 
 
 def test_export_keeps_the_operator():

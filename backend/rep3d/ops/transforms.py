@@ -36,10 +36,11 @@ def _complex_matrix(n: int, offset: int, length: int, sign: int, back: bool, dty
     """``[L, n]`` forward, or ``[n, L]`` back (conjugate, scaled by 1 / L): exp(sign i 2 pi f (j - offset) / L)."""
     with torch.inference_mode(False):
         angle = _angles(torch.arange(length), torch.arange(n) - offset, length)
-        matrix = torch.complex(angle.cos(), sign * angle.sin())
+        # No .conj(): it only sets a bit, which is lost where a compiled program calls the operator.
+        matrix = torch.complex(angle.cos(), (-sign if back else sign) * angle.sin())
         if back:
-            matrix = matrix.conj().T / length
-        return matrix.resolve_conj().contiguous().to(device=device, dtype=COMPLEX[dtype])
+            matrix = matrix.T / length
+        return matrix.contiguous().to(device=device, dtype=COMPLEX[dtype])
 
 
 @lru_cache(maxsize=256)
