@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from rep3d.errors import BadInput
+from rep3d.layers import LargeKernelConv3d
 from rep3d.networks import create_network
 from rep3d.training import compiling
 from rep3d.training.activations import blocks, checkpoint_activations
@@ -80,3 +81,22 @@ def test_compile_says_what_is_missing(monkeypatch):
     monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
     with pytest.raises(BadInput, match=r"needs a C\+\+ compiler"):
         compiling.compiled(nn.Conv3d(1, 1, 1))
+
+
+@pytest.mark.skipif(not compiling._cpp_compiler(), reason="no C++ compiler")
+def test_a_compiled_block_trains_as_the_plain_one():
+    torch.compiler.reset()
+    plain = nn.Sequential(LargeKernelConv3d(2, 5, reparam="plain"), nn.GELU())
+    twin = nn.Sequential(LargeKernelConv3d(2, 5, reparam="plain"), nn.GELU())
+    twin.load_state_dict(plain.state_dict())
+    x = torch.rand(1, 2, 6, 6, 6)
+    for network, run in ((plain, plain), (twin, compiling.compiled(twin))):
+        run(x).square().sum().backward()
+        assert network[0].weight.grad is not None
+    for a, b in zip(plain.parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_compile_and_checkpointing_exclude_each_other(config_of):
+    with pytest.raises(BadInput, match="--compile and --checkpointing"):
+        config_of(compile=True, checkpointing=True)
