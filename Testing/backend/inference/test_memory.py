@@ -26,14 +26,15 @@ def benchmark():
 
 
 def test_memory_is_independent_of_classes_on_the_native_grid(benchmark):
-    """24 classes x native voxels would be 600 MB as float32; a quarter of that is more than enough."""
+    """20 classes more would be 512 MB more as float32 on the native grid; a quarter of that is more than enough."""
     options = {"network_spacing": (4.0, 4.0, 4.0), "patch": (32, 32, 32), "overlap": 0.25}
-    row = benchmark.measure(SIZE, (0.8, 0.8, 1.0), 24, **options)
+    row, few = (benchmark.measure(SIZE, (0.8, 0.8, 1.0), n, **options) for n in (24, 4))
     assert row["classes_found"] >= 20
     native = float(np.prod(SIZE))
-    assert row["above_model"] < 0.25 * 24 * native * 4
-    # int16 scan twice while it is read, and the estimate that is checked before a run
-    assert row["above_model"] < 4 * native + estimate_bytes(SIZE, row["network_grid"], (32, 32, 32), 24)
+    assert row["above_model"] - few["above_model"] < 0.25 * 20 * native * 4
+    # int16 scan twice while it is read, the estimate that is checked before a run, and what is imported on the way
+    estimate = estimate_bytes(SIZE, row["network_grid"], (32, 32, 32), 24)
+    assert row["above_model"] < 4 * native + estimate + 150e6
 
 
 @pytest.mark.parametrize(
