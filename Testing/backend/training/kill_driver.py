@@ -28,7 +28,8 @@ from rep3d.training.config import TrainConfig
 
 def config() -> TrainConfig:
     return TrainConfig(
-        task="msd-hippocampus", network="rep3d-tiny", network_args={"in_channels": 1, "reparam": "lrbm"},
+        task="msd-hippocampus", network="rep3d-tiny",
+        network_args={"in_channels": 1, "reparam": "lrbm", "kernel_size": 9},
         patch=(32, 32, 32), steps=7, batch_size=2, crops_per_volume=1, schedule="plateau", plateau_patience=0, lr=2e-3,
         accumulate=2, early_stop=2,
         warmup=2, ema=0.9, device="cpu", threads=1, val_every=3, save_every=2, log_every=2, augment=AugmentConfig(),

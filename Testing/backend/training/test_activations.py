@@ -108,8 +108,8 @@ def test_a_compiled_run_is_the_plain_one(config_of, tiny_data, tmp_path, monkeyp
     """A small network, and torch's backend that traces and differentiates as the real one but generates no C++."""
     torch.compiler.reset()
     monkeypatch.setattr(compiling, "_cpp_compiler", lambda: True)
-    compile = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda network: compile(network, backend="aot_eager"))
+    compile = torch.compile  # Fabric unwraps a compiled network and compiles it again with the same arguments
+    monkeypatch.setattr(torch, "compile", lambda network, **_: compile(network, backend="aot_eager"))
     monkeypatch.setattr(loop, "build_network", lambda *_: Small())
     config = config_of(steps=2, val_every=9)
     saved = []

@@ -5,6 +5,7 @@ With several ranks every one of them runs it; only the first writes files and lo
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import time
@@ -33,7 +34,7 @@ from rep3d.training.logs import NoLog, RunLog
 from rep3d.training.norms import calibrate
 from rep3d.training.optim import MovingAverage, Schedule, make_loss
 from rep3d.training.optimizer import make_optimizer
-from rep3d.training.ranks import Ranks
+from rep3d.training.ranks import RankLost, Ranks
 from rep3d.training.rates import set_rates
 from rep3d.training.sound import make_sound
 from rep3d.training.state import Averaged, Progress, RunState
@@ -191,7 +192,8 @@ def train(
     except Stopped as stopped:
         progress.seconds = time.monotonic() - clock
         save(LAST, resumable=True)
-        ranks.gather(None)  # the first has written: a rank that ends can have the others ended
+        with contextlib.suppress(RankLost):
+            ranks.gather(None)  # the first has written: a rank that ends can have the others ended
         log.say(f"stopped by {stopped.name} after step {progress.step}; the same command continues from there")
         raise SystemExit(stopped.exit_code) from None
     finally:
