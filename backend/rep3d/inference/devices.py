@@ -72,6 +72,13 @@ def autocast(device: torch.device, precision: str) -> Iterator[None]:
         yield
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed: torch.OutOfMemoryError on a GPU, a plain RuntimeError on the CPU."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _ALLOCATION_FAILED)
+    )
+
+
 @contextmanager
 def memory_errors(device: torch.device) -> Iterator[None]:
     """Turn every way in which an allocation fails into OutOfMemory."""
@@ -83,7 +90,7 @@ def memory_errors(device: torch.device) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise OutOfMemory("There is not enough memory for this volume.", hint) from error
-    except RuntimeError as error:  # torch.OutOfMemoryError on a GPU, a plain RuntimeError on the CPU
-        if any(text in str(error).lower() for text in _ALLOCATION_FAILED):
+    except RuntimeError as error:
+        if is_out_of_memory(error):
             raise OutOfMemory(f"There is not enough memory on {device}.", hint) from error
         raise

@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rep3d.data.preprocess import closest_axes, reorient, undo_reorient
 from rep3d.data.volume import Volume
 from rep3d.errors import BadInput, WeightsInvalid
 from rep3d.inference import checks
 from rep3d.inference.devices import autocast, describe_device, memory_errors, resolve_device, resolve_precision
-from rep3d.inference.mapping import LabelMapper, Sink
+from rep3d.inference.feeder import Feeder, Predictor, check_batch
+from rep3d.inference.labelling import predict_labels
 from rep3d.inference.prepared import Prepared, describe, labels_bytes, prepare
 from rep3d.inference.region import Bounds, Region, as_region
 from rep3d.inference.result import SegmentationResult, measure
 from rep3d.inference.run import Progress, Run
 from rep3d.inference.tta import mirrored, shifted
-from rep3d.inference.windows import Patch, Predictor, iterate_slabs
+from rep3d.inference.windows import Patch
 from rep3d.probability_map import ProbabilityWriter
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def segment_volume(
     structures: tuple[str, ...] | None = None,
     device: str | torch.device = "auto",
     precision: str = "auto",
+    batch: int | str = "auto",
+    skip_empty: bool = True,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     probabilities: Path | None = None,
@@ -52,12 +54,14 @@ def segment_volume(
     """Segment ``volume`` and return labels on exactly its grid.
 
     Args:
-        predictor: module or function [1, 1, *patch] -> logits [1, task.num_classes, *patch].
+        predictor: module or function [b, 1, *patch] -> logits [b, task.num_classes, *patch].
         patch, spacing_mm, intensity: what the weights were trained with; default: the task's.
         overlap: of neighbouring windows, 0 to 0.9.
         tta: average mirrored copies along ``mirror_axes``, or slightly shifted ones if there are none (see tta.py).
         roi: only look inside (R0, R1, A0, A1, S0, S1) in RAS millimetres, or inside a box turned any way (Region).
         structures: keys of the labels to keep; default: all.
+        batch: windows at once, or "auto": as many as a CUDA GPU holds, 1 elsewhere.
+        skip_empty: do not compute windows of one value (air) again and again; the labels are the same.
         progress: called with (fraction, stage); cancelled: asked often, a true answer ends the run with Cancelled.
         probabilities: see :func:`segment_prepared`.
 
@@ -65,6 +69,7 @@ def segment_volume(
         BadInput, OutOfMemory, DeviceUnavailable, WeightsInvalid, OutputFailed, Cancelled.
     """
     run, patch = Run(progress, cancelled), patch or task.patch
+    check_batch(batch)
     choose_labels(task, structures)  # refused before any work is done, like an unknown device or precision
     torch_device = resolve_device(str(device))
     resolve_precision(precision, torch_device)
@@ -89,6 +94,8 @@ def segment_volume(
         structures=structures,
         device=torch_device,
         precision=precision,
+        batch=batch,
+        skip_empty=skip_empty,
         probabilities=probabilities,
         run=run,
     )
@@ -106,13 +113,15 @@ def segment_prepared(
     structures: tuple[str, ...] | None = None,
     device: str | torch.device = "auto",
     precision: str = "auto",
+    batch: int | str = "auto",
+    skip_empty: bool = True,
     probabilities: Path | None = None,
     run: Run | None = None,
 ) -> SegmentationResult:
     """Segment a volume that was prepared before, or one patch of it (:meth:`Prepared.around`).
 
     Args:
-        overlap, tta, mirror_axes, structures, device, precision: see :func:`segment_volume`.
+        overlap, tta, mirror_axes, structures, device, precision, batch, skip_empty: see :func:`segment_volume`.
         probabilities: also write the classes' probabilities there (see rep3d.probability_map), whatever
             ``structures`` and the region say; the file must not exist yet and is removed if the run fails.
 
@@ -127,12 +136,13 @@ def segment_prepared(
     need = checks.window_bytes(tuple(prepared.x_CDHW.shape[1:]), patch, task.num_classes) + labels_bytes(volume, task)
     checks.check_memory(need, describe(volume))
     predict = _predictor(predictor, torch_device, precision, tta, mirror_axes, task, run)
+    feeder = Feeder(predict, torch_device, batch, skip_constant=skip_empty)
     dtype = np.uint8 if task.num_classes <= 256 else np.uint16
     writer = None if probabilities is None else ProbabilityWriter(probabilities, volume.shape, task.num_classes)
     try:
         with memory_errors(torch_device):
             labelmap = np.zeros(volume.shape, dtype, order="F")  # x first, as in the file
-            _predict_labels(prepared, labelmap, predict, patch, overlap, run, writer)
+            predict_labels(prepared, labelmap, feeder, patch, overlap, run, writer)
             run.report(0.98, "measuring")
             with run.clock("measure"):
                 if prepared.region is not None:
@@ -151,11 +161,18 @@ def segment_prepared(
             writer.discard()
         raise
     warnings = list(prepared.warnings)
+    if feeder.too_many:
+        warnings.append(
+            f"{feeder.too_many} windows at once did not fit the memory of {torch_device}: {feeder.size} were run."
+        )
     if not labelmap.any():
         warnings.append("Nothing was found: no voxel was given to any structure.")
     settings: dict[str, Any] = {
         "device": describe_device(torch_device),
         "precision": precision,
+        "batch": feeder.size,
+        "windows": feeder.windows,
+        "windows_skipped": feeder.skipped,
         "overlap": overlap,
         "tta": ("mirror" if mirror_axes else "shift") if tta else None,
         "roi_mm_ras": prepared.region.to_setting() if prepared.region else None,
@@ -241,13 +258,14 @@ def _predictor(
     task: Task,
     run: Run,
 ) -> Callable[[Tensor], Tensor]:
+    """What the windows go to: [b, 1, *patch] on ``device`` -> [b, K, *patch], for every view that ``tta`` asks for."""
     if isinstance(predictor, nn.Module):
         predictor = predictor.to(device).eval()
 
     def predict(x_BCDHW: Tensor) -> Tensor:
         run.check()  # here too: one window of many views takes as long as many windows
         with autocast(device, precision):
-            logits = predictor(x_BCDHW.to(device))
+            logits = predictor(x_BCDHW)
         if logits.shape[1] != task.num_classes:
             raise WeightsInvalid(
                 f"The network has {logits.shape[1]} classes, the task {task.key} has {task.num_classes}.",
@@ -258,50 +276,3 @@ def _predictor(
     if not tta:
         return predict
     return mirrored(predict, mirror_axes) if mirror_axes else shifted(predict)
-
-
-def _native_sink(writer: ProbabilityWriter, volume: Volume) -> Sink:
-    """Bring tiles in RAS order into the order of the native array."""
-    axes, flips = closest_axes(volume.affine)
-
-    def sink(class_index: int, start: tuple[int, int, int], values_RAS: np.ndarray) -> None:
-        native = [0, 0, 0]
-        for a, axis in enumerate(axes):
-            end = start[a] + values_RAS.shape[a]
-            native[axis] = volume.shape[axis] - end if flips[a] else start[a]
-        writer.add(class_index, tuple(native), undo_reorient(values_RAS, axes, flips))
-
-    return sink
-
-
-def _predict_labels(
-    prepared: Prepared,
-    labelmap: np.ndarray,
-    predict: Callable[[Tensor], Tensor],
-    patch: Patch,
-    overlap: float,
-    run: Run,
-    writer: ProbabilityWriter | None,
-) -> None:
-    """Run the windows over the cropped network grid and fill ``labelmap`` (native) slab by slab."""
-    x_CDHW = prepared.x_CDHW
-    padded = [max(n, p) for n, p in zip(x_CDHW.shape[1:], patch)]
-    axis = min(range(3), key=lambda a: patch[a] * padded[(a + 1) % 3] * padded[(a + 2) % 3])
-    labels_XYZ = reorient(labelmap, *closest_axes(prepared.volume.affine))  # a view
-    sink = None if writer is None else _native_sink(writer, prepared.volume)
-    mapper = LabelMapper(labels_XYZ, prepared.maps(), axis, sink)
-
-    def on_window(done: int, total: int) -> None:
-        run.report(0.02 + 0.96 * done / total, f"segmenting (window {done} of {total})")
-
-    with torch.inference_mode():
-        slabs = iterate_slabs(predict, x_CDHW, patch, overlap, axis=axis, on_window=on_window, cancelled=run.cancelled)
-        while True:
-            with run.clock("network"):
-                _, slab = next(slabs, (0, None))
-            if slab is None:
-                break
-            with run.clock("map back"):
-                mapper.add(slab)
-    if not mapper.finished():
-        raise RuntimeError("rows of the native grid were left without labels")

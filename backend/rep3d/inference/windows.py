@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from rep3d.errors import BadInput, Cancelled, Rep3DError
+from rep3d.errors import BadInput, Cancelled
+from rep3d.inference.feeder import Feeder, Predictor
 
 Patch = tuple[int, int, int]
-Predictor = Callable[[Tensor], Tensor] | nn.Module
 PROFILE_SIGMA = 1 / 8  # of the patch, as usual for Gaussian importance
 PROFILE_FLOOR = 1e-3  # so that a voxel at the very edge still counts where nothing else covers it
 MAX_OVERLAP = 0.9
@@ -69,6 +70,19 @@ class WindowGrid:
     def __len__(self) -> int:
         return int(np.prod([len(s) for s in self.starts]))
 
+    def where(self, order: Patch, place: Patch) -> tuple[slice, ...]:
+        """The voxels [C, D, H, W] of the window that is ``place[i]`` th along axis ``order[i]``."""
+        slices = [slice(None)] * 4
+        for a, i in zip(order, place):
+            start = self.starts[a][i]
+            slices[a + 1] = slice(start, start + self.patch[a])
+        return tuple(slices)
+
+    def weight(self, order: Patch, place: Patch, device: torch.device) -> Tensor:
+        """The importance of that window's voxels, with the axes in ``order``."""
+        a, b, c = (torch.from_numpy(self.weights[axis][i]).to(device) for axis, i in zip(order, place))
+        return a[:, None, None] * b[:, None] * c
+
 
 def padding(size: Patch, patch: Patch) -> list[tuple[int, int]]:
     """Voxels to add before and after each axis so that it holds a patch; small volumes end up in the middle."""
@@ -76,8 +90,14 @@ def padding(size: Patch, patch: Patch) -> list[tuple[int, int]]:
     return [(m // 2, m - m // 2) for m in missing]
 
 
+def slab_axis(size: Patch, patch: Patch) -> int:
+    """The axis along which a slab, as thick as a patch, is smallest."""
+    padded = [max(n, p) for n, p in zip(size, patch)]
+    return min(range(3), key=lambda a: patch[a] * padded[(a + 1) % 3] * padded[(a + 2) % 3])
+
+
 def iterate_slabs(
-    predictor: Predictor,
+    predictor: Predictor | Feeder,
     x_CDHW: Tensor,
     patch: Patch,
     overlap: float,
@@ -89,49 +109,44 @@ def iterate_slabs(
     """Yield finished logits along ``axis`` as (first row, [K, rows, other axes in order]) in float32.
 
     Args:
-        predictor: maps [1, C, *patch] to logits [1, K, *patch].
+        predictor: maps [b, C, *patch] to logits [b, K, *patch]; windows come one by one, or as a Feeder says.
         x_CDHW: the normalised volume; smaller axes are padded with 0, which is the value of air.
         on_window: called with (windows done, windows in all) after each.
         cancelled: asked before each window; a true answer raises Cancelled.
 
     The yielded tensor is only valid until the next one is asked for. Memory: one slab of K x patch[axis] x the other
-    axes.
+    axes, where the volume is, or on the predictor's GPU if the Feeder finds room for it there.
     """
+    feeder = predictor if isinstance(predictor, Feeder) else Feeder(predictor)
     pads = padding(tuple(x_CDHW.shape[1:]), patch)
     if any(sum(p) for p in pads):
         x_CDHW = F.pad(x_CDHW, [n for pair in reversed(pads) for n in pair])
     grid = WindowGrid.cover(tuple(x_CDHW.shape[1:]), patch, overlap)
-    first, second = (a for a in range(3) if a != axis)
-    inner = tuple(slice(pads[a][0], grid.size[a] - pads[a][1]) for a in (first, second))
+    order = (axis, *(a for a in range(3) if a != axis))
+    inner = tuple(slice(pads[a][0], grid.size[a] - pads[a][1]) for a in order[1:])
     keep_from, keep_to = pads[axis][0], grid.size[axis] - pads[axis][1]
-    slab: Tensor | None = None  # [K, patch[axis], size[first], size[second]]
-    done = 0
-    for i, start in enumerate(grid.starts[axis]):
-        for j, start_1 in enumerate(grid.starts[first]):
-            for k, start_2 in enumerate(grid.starts[second]):
-                if cancelled is not None and cancelled():
-                    raise Cancelled("The segmentation was cancelled.")
-                where = [slice(None)] * 4
-                for a, s in zip((axis, first, second), (start, start_1, start_2)):
-                    where[a + 1] = slice(s, s + patch[a])
-                logits = predictor(x_CDHW[tuple(where)].unsqueeze(0))[0].float()
-                if not torch.isfinite(logits.sum()):  # one number tells of any NaN or infinity
-                    raise Rep3DError(
-                        "The network returned values that are not finite.", "Try --precision float32, or other weights."
-                    )
-                logits = logits.movedim(axis + 1, 1)
-                weight = _outer(grid.weights[axis][i], grid.weights[first][j], grid.weights[second][k])
-                if slab is None:
-                    shape = (logits.shape[0], patch[axis], grid.size[first], grid.size[second])
-                    slab = torch.zeros(shape, device=x_CDHW.device)
-                part = slab[:, :, start_1 : start_1 + patch[first], start_2 : start_2 + patch[second]]
-                part.addcmul_(logits.to(slab.device), weight.to(slab.device))
-                done += 1
-                if on_window is not None:
-                    on_window(done, len(grid))
-        assert slab is not None
-        last = i + 1 == len(grid.starts[axis])
-        rows = patch[axis] if last else grid.starts[axis][i + 1] - start
+    places = list(product(*(range(len(grid.starts[a])) for a in order)))
+    answers = feeder.logits(x_CDHW, (grid.where(order, place) for place in places))
+    slab: Tensor | None = None  # [K, patch[axis], sizes of the other axes]: a view of axes in their own order
+    for done, place in enumerate(places, start=1):
+        if cancelled is not None and cancelled():
+            raise Cancelled("The segmentation was cancelled.")
+        logits = next(answers).movedim(axis + 1, 1)
+        if slab is None:
+            slab = _new_slab(feeder, logits, grid, axis, x_CDHW.device)
+        start_1, start_2 = (grid.starts[a][i] for a, i in zip(order[1:], place[1:]))
+        part = slab[:, :, start_1 : start_1 + patch[order[1]], start_2 : start_2 + patch[order[2]]]
+        part.addcmul_(logits.to(slab.device), grid.weight(order, place, slab.device))
+        del logits
+        if done == len(places):
+            next(answers, None)  # lets the last ones be checked
+        if on_window is not None:
+            on_window(done, len(places))
+        if done < len(places) and places[done][0] == place[0]:
+            continue
+        start = grid.starts[axis][place[0]]
+        last = done == len(places)
+        rows = patch[axis] if last else grid.starts[axis][place[0] + 1] - start
         low, high = max(start, keep_from), min(start + rows, keep_to)
         if low < high:
             yield low - keep_from, slab[(slice(None), slice(low - start, high - start), *inner)]
@@ -141,9 +156,12 @@ def iterate_slabs(
                 channel[patch[axis] - rows :] = 0
 
 
-def _outer(*profiles: np.ndarray) -> Tensor:
-    """Product of three profiles [a], [b], [c] as a tensor [a, b, c]."""
-    return torch.from_numpy(np.einsum("a,b,c->abc", *profiles))
+def _new_slab(feeder: Feeder, logits: Tensor, grid: WindowGrid, axis: int, home: torch.device) -> Tensor:
+    """Zeros [K, patch[axis], others], laid out in memory like the logits of a window, so that adding is quick."""
+    shape = [len(logits), *grid.size]
+    shape[axis + 1] = grid.patch[axis]
+    near = logits.device == home or feeder.fits(4 * int(np.prod(shape)))
+    return torch.zeros(shape, device=logits.device if near else home).movedim(axis + 1, 1)
 
 
 @torch.no_grad()
