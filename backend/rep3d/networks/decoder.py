@@ -1,14 +1,14 @@
-"""The convolutional decoder shared by Rep3D and 3D UX-Net (PAPER section 3; as in SwinUNETR, from MONAI's blocks)."""
+"""The convolutional decoder shared by Rep3D and 3D UX-Net (PAPER section 3; SwinUNETR's, of rep3d.networks.blocks)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from monai.networks.blocks import UnetOutBlock, UnetrBasicBlock, UnetrUpBlock
 from torch import nn
 
 from rep3d.errors import BadInput
+from rep3d.networks.blocks import Head, SkipBlock, UpBlock
 
 # Input is halved by the stem and by each of three downsamplings.
 STRIDE = 16
@@ -42,30 +42,20 @@ class UnetrDecoder(nn.Module):
             raise ValueError(f"deep_supervision must be 0 to {DEEPEST} levels, not {deep_supervision!r}")
         c1, c2, c3, c4 = channels
 
-        def basic(width_in: int, width_out: int) -> UnetrBasicBlock:
-            return UnetrBasicBlock(
-                3, width_in, width_out, kernel_size=3, stride=1, norm_name="instance", res_block=True
-            )
-
-        def up(width_in: int, width_out: int) -> UnetrUpBlock:
-            return UnetrUpBlock(
-                3, width_in, width_out, kernel_size=3, upsample_kernel_size=2, norm_name="instance", res_block=True
-            )
-
-        self.encoder1 = basic(in_channels, c1)
-        self.encoder2 = basic(c1, c2)
-        self.encoder3 = basic(c2, c3)
-        self.encoder4 = basic(c3, c4)
-        self.encoder5 = basic(c4, hidden_size)
-        self.decoder5 = up(hidden_size, c4)
-        self.decoder4 = up(c4, c3)
-        self.decoder3 = up(c3, c2)
-        self.decoder2 = up(c2, c1)
-        self.decoder1 = basic(c1, c1)
-        self.out = UnetOutBlock(3, c1, out_channels)
+        self.encoder1 = SkipBlock(in_channels, c1)
+        self.encoder2 = SkipBlock(c1, c2)
+        self.encoder3 = SkipBlock(c2, c3)
+        self.encoder4 = SkipBlock(c3, c4)
+        self.encoder5 = SkipBlock(c4, hidden_size)
+        self.decoder5 = UpBlock(hidden_size, c4)
+        self.decoder4 = UpBlock(c4, c3)
+        self.decoder3 = UpBlock(c3, c2)
+        self.decoder2 = UpBlock(c2, c1)
+        self.decoder1 = SkipBlock(c1, c1)
+        self.out = Head(c1, out_channels)
         # Made last, so that the other weights of a seed do not depend on them.
         deep = (c2, c3, c4)[:deep_supervision]
-        self.deep_heads = nn.ModuleList(UnetOutBlock(3, width, out_channels) for width in deep)
+        self.deep_heads = nn.ModuleList(Head(width, out_channels) for width in deep)
 
     def forward(self, x_BCDHW: torch.Tensor, stages: Sequence[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
         """Logits [B, out_channels, D, H, W] from the image and the encoder's maps at strides 2, 4, 8, 16.

@@ -2,7 +2,7 @@
 
 The map of patches (stride 4) is cut into 4^3 blocks, each a sequence of its own with learned positions; after each
 level the blocks are aggregated (convolution, layer norm, max-pooling) and eight neighbours become one, so that the
-third level is global: 64, 8 and 1 blocks of equal length. The decoder is UNETR's, of MONAI's blocks, down to stride 32.
+third level is global: 64, 8 and 1 blocks of equal length. The decoder is UNETR's, down to stride 32.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from monai.networks.blocks import UnetOutBlock, UnetrBasicBlock, UnetrUpBlock
 from torch import nn
 
 from rep3d.layers import ChannelLayerNorm
 from rep3d.networks.baselines.attention import EncoderLayer, cut, join
 from rep3d.networks.baselines.wrapper import Baseline, Patch, fixed_patch
+from rep3d.networks.blocks import Head, SkipBlock, UpBlock
 from rep3d.networks.registry import register_network
 
 PATCH_STRIDE = 4
@@ -68,14 +68,6 @@ class UNesT(nn.Module):
             raise ValueError(f"the third level's width must be a multiple of 16, not {c3}")
         f1, f2, f4, f8 = (c3 // 16 * 2**i for i in range(4))
 
-        def basic(before: int, after: int) -> nn.Module:
-            return UnetrBasicBlock(3, before, after, kernel_size=3, stride=1, norm_name="instance", res_block=True)
-
-        def up(before: int, after: int) -> nn.Module:
-            return UnetrUpBlock(
-                3, before, after, kernel_size=3, upsample_kernel_size=2, norm_name="instance", res_block=True
-            )
-
         self.embedding = nn.Conv3d(in_channels, c1, PATCH_STRIDE, stride=PATCH_STRIDE)
         sizes = [tuple(n // PATCH_STRIDE // 2**i for n in patch) for i in range(LEVELS)]
         self.levels = nn.ModuleList(
@@ -87,11 +79,13 @@ class UNesT(nn.Module):
         )
         self.norm = ChannelLayerNorm(c3)
         self.bottom = nn.Sequential(nn.Conv3d(c3, 2 * c3, 3, stride=2, padding=1), ChannelLayerNorm(2 * c3), nn.GELU())
-        self.skip_image = basic(in_channels, f1)
+        self.skip_image = SkipBlock(in_channels, f1)
         self.skip_embedding = nn.ConvTranspose3d(c1, f2, 2, stride=2)
-        self.skip1, self.skip2 = basic(c1, f4), basic(c2, f8)
-        self.up = nn.ModuleList([up(2 * c3, c3), up(c3, f8), up(f8, f4), up(f4, f2), up(f2, f1)])
-        self.out = UnetOutBlock(3, f1, out_channels)
+        self.skip1, self.skip2 = SkipBlock(c1, f4), SkipBlock(c2, f8)
+        self.up = nn.ModuleList(
+            [UpBlock(2 * c3, c3), UpBlock(c3, f8), UpBlock(f8, f4), UpBlock(f4, f2), UpBlock(f2, f1)]
+        )
+        self.out = Head(f1, out_channels)
 
     def forward(self, x_BCDHW: torch.Tensor) -> torch.Tensor:
         embedded = self.embedding(x_BCDHW)
