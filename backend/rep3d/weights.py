@@ -7,17 +7,18 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
-from torch import nn
 
 from rep3d.errors import BadInput, WeightsInvalid, WeightsMissing
 from rep3d.files import sha256_file, write_bytes
 from rep3d.tasks import Intensity, Task
+
+if TYPE_CHECKING:  # torch takes seconds to import, and listing weights does without
+    import torch
+    from torch import nn
 
 FORMAT_VERSION = 1
 METADATA_KEY = "rep3d"
@@ -118,6 +119,8 @@ class Weights:
 
 def save_weights(path: str | Path, tensors: dict[str, torch.Tensor], meta: WeightsMeta) -> None:
     """Write a weights file atomically. Raises OutputFailed, naming the file, if it cannot be written."""
+    from safetensors.torch import save as safetensors_bytes
+
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     values = meta.to_dict()
     document = {"meta": values, "digest": _digest(tensors, values)}
@@ -173,7 +176,7 @@ def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Any, dict[str, 
             "Turn your own checkpoint into weights with `rep3d fuse`, foreign ones with `rep3d import`.",
         )
     try:
-        with safe_open(path, framework="pt") as archive:
+        with safe_open(path, framework="pt" if tensors else "np") as archive:
             document = json.loads((archive.metadata() or {}).get(METADATA_KEY, "null"))
             names = archive.keys() if tensors else []
             loaded = {name: archive.get_tensor(name) for name in names}
@@ -219,6 +222,8 @@ def find_weights(task_key: str) -> Path:
 
 
 def _digest(tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> str:
+    import torch
+
     digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
@@ -228,7 +233,9 @@ def _digest(tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> str:
 
 
 def _empty_network(meta: WeightsMeta, source: str) -> nn.Module:
-    from rep3d.networks import create_network  # takes seconds to import, and listing weights does without
+    import torch
+
+    from rep3d.networks import create_network
 
     try:
         with torch.device("meta"):

@@ -6,9 +6,12 @@ import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rep3d.inference.prepared import Prepared
 from rep3d.worker.protocol import ProtocolError
+
+if TYPE_CHECKING:
+    from rep3d.inference.prepared import Prepared
 
 MOST = 4  # volumes that are kept open; one more, and the one that was used longest ago is forgotten
 MOST_PATCHES = 8  # of a volume, whose files are kept: each click in local mode leaves one
