@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from rep3d.errors import BadInput
 
@@ -56,6 +55,8 @@ class NiftiHeader:
         """Whether qform and sform are both valid and place a corner of the volume more than 0.1 mm apart."""
         if self.qform_code <= 0 or self.sform_code <= 0:
             return False
+        from scipy.spatial.transform import Rotation  # a third of a second that other headers do without
+
         b, c, d = self.quaternion
         a = np.sqrt(max(0.0, 1 - b * b - c * c - d * d))
         handedness = -1.0 if self.pixdim[0] < 0 else 1.0
