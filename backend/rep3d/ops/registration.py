@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from . import choice, direct, spectra, spectral
+from .define import define_operator
 from .plan import make_plan
 
 
@@ -68,7 +69,7 @@ def run_backward(
     )
 
 
-@torch.library.custom_op("rep3d::depthwise_conv3d", mutates_args=())
+@define_operator("rep3d::depthwise_conv3d")
 def conv_op(
     x: Tensor,
     weight: Tensor,
@@ -87,12 +88,12 @@ def conv_op(
     return run_forward(name, x, weight, bias, out_dtype, constant_weight)
 
 
-@conv_op.register_fake
+@torch.library.register_fake("rep3d::depthwise_conv3d")
 def _(x, weight, bias, algorithm, out_dtype, constant_weight):
     return torch.empty(x.shape, dtype=out_dtype, device=x.device)
 
 
-@torch.library.custom_op("rep3d::depthwise_conv3d_backward", mutates_args=())
+@define_operator("rep3d::depthwise_conv3d_backward")
 def backward_op(
     gy: Tensor,
     x: Tensor,
@@ -116,7 +117,7 @@ def backward_op(
     return run_backward(name, gy, x, weight, need_x, need_weight, constant_weight)
 
 
-@backward_op.register_fake
+@torch.library.register_fake("rep3d::depthwise_conv3d_backward")
 def _(gy, x, weight, algorithm, need_x, need_weight, constant_weight):
     gx = torch.empty(x.shape, dtype=x.dtype, device=x.device) if need_x else x.new_empty(0)
     gw = torch.empty(weight.shape, dtype=weight.dtype, device=weight.device) if need_weight else weight.new_empty(0)
@@ -140,7 +141,7 @@ def _conv_gradient(ctx, gy):
     return gx if need_x else None, gw if need_weight else None, gbias, None, None, None
 
 
-conv_op.register_autograd(_conv_gradient, setup_context=_conv_context)
+torch.library.register_autograd("rep3d::depthwise_conv3d", _conv_gradient, setup_context=_conv_context)
 
 
 def _backward_context(ctx, inputs, output):
@@ -167,4 +168,4 @@ def _backward_gradient(ctx, v_gx, v_gw):
     return g_gy, g_x, g_weight, None, None, None, None
 
 
-backward_op.register_autograd(_backward_gradient, setup_context=_backward_context)
+torch.library.register_autograd("rep3d::depthwise_conv3d_backward", _backward_gradient, setup_context=_backward_context)
