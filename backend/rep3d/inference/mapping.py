@@ -146,13 +146,13 @@ def probability_tile(
     at every network voxel.
     """
     likely = logits_KRAB.softmax(dim=0).amax(dim=(1, 2, 3)) >= FLOOR / 2
-    classes = (possible(logits_KRAB) | likely).nonzero()[:, 0]
+    classes = (possible(logits_KRAB, winners(logits_KRAB)) | likely).nonzero()[:, 0]
     if len(classes) == 1:
         shape = (1, len(matrix_r), len(matrix_a), len(matrix_b))
         return classes.cpu().numpy(), np.ones(shape, np.float32), int(classes[0])
     values, names = _interpolate(logits_KRAB[classes], matrix_r, matrix_a, matrix_b), classes.cpu().numpy()
     # The largest logit, not the largest probability: the softmax rounds close ones to the same number.
-    return names, values.softmax(0).numpy(), names[values.argmax(dim=0).numpy()]
+    return names, values.softmax(0).cpu().numpy(), names[winners(values).cpu().numpy()]
 
 
 def label_tile(logits_KRAB: Tensor, matrix_r: Tensor, matrix_a: Tensor, matrix_b: Tensor) -> np.ndarray | int:
@@ -162,27 +162,47 @@ def label_tile(logits_KRAB: Tensor, matrix_r: Tensor, matrix_a: Tensor, matrix_b
     """
     if len(logits_KRAB) > 1 and bool((logits_KRAB[1:].amax(dim=0) <= logits_KRAB[0]).all()):
         return 0  # the quick way out for the many tiles without any structure
-    winners = logits_KRAB.argmax(dim=0)
-    if bool((winners == winners[0, 0, 0]).all()):
-        return int(winners[0, 0, 0])
-    classes = possible(logits_KRAB).nonzero()[:, 0]
+    won = winners(logits_KRAB)
+    if bool((won == won[0, 0, 0]).all()):
+        return int(won[0, 0, 0])
+    classes = possible(logits_KRAB, won).nonzero()[:, 0]
     values = _interpolate(logits_KRAB[classes], matrix_r, matrix_a, matrix_b)
-    return classes.cpu().numpy()[values.argmax(dim=0).numpy()]
+    return classes.cpu().numpy()[winners(values).cpu().numpy()]
 
 
-def possible(logits_KRAB: Tensor) -> Tensor:
-    """Which classes [K] can be the largest at some native voxel of the tile: those not below another one everywhere."""
-    counts = torch.bincount(logits_KRAB.argmax(dim=0).flatten(), minlength=len(logits_KRAB))
-    index = torch.arange(len(logits_KRAB), device=logits_KRAB.device)
-    alive = torch.ones_like(index, dtype=torch.bool)
-    for winner in counts.topk(min(2, len(counts))).indices.tolist():  # the usual background and the usual structure
-        lead = (logits_KRAB - logits_KRAB[winner]).amax(dim=(1, 2, 3))
-        alive &= (lead > 0) | ((lead == 0) & (index <= winner)) | (counts > 0)
+def winners(values_KRAB: Tensor) -> Tensor:
+    """The class with the largest value at each voxel [R, A, B], the lower one of equal ones; ``argmax`` but quick.
+
+    On processors PyTorch's argmax over the first axis costs many times what comparing class after class does.
+    """
+    if values_KRAB.device.type != "cpu":
+        return values_KRAB.argmax(dim=0)
+    best = values_KRAB[0].clone()
+    won = torch.zeros_like(best, dtype=torch.uint8 if len(values_KRAB) <= 256 else torch.int64)
+    for k in range(1, len(values_KRAB)):
+        won.masked_fill_(values_KRAB[k] > best, k)
+        torch.maximum(best, values_KRAB[k], out=best)
+    return won
+
+
+def possible(logits_KRAB: Tensor, won: Tensor) -> Tensor:
+    """Which classes [K] can be the largest at some native voxel of the tile: those not below another one everywhere.
+
+    ``won``: the class with the largest logit at each voxel of the tile.
+    """
+    counts = torch.bincount(won.flatten(), minlength=len(logits_KRAB))
+    alive = torch.ones_like(counts, dtype=torch.bool)
+    index = (counts == 0).nonzero()[:, 0]  # the others are the largest somewhere already
+    if len(index):
+        rest = logits_KRAB[index]
+        for winner in counts.topk(min(2, len(counts))).indices.tolist():  # the usual background and structure
+            lead = (rest - logits_KRAB[winner]).amax(dim=(1, 2, 3))
+            alive[index] &= (lead > 0) | ((lead == 0) & (index <= winner))
     return alive
 
 
 def _interpolate(logits_CRAB: Tensor, matrix_r: Tensor, matrix_a: Tensor, matrix_b: Tensor) -> Tensor:
-    """Logits on the native voxels of a tile, on the CPU."""
+    """Logits on the native voxels of a tile [C, native R, A, B]."""
     device = logits_CRAB.device
     values = matrix_a.to(device) @ (logits_CRAB @ matrix_b.T.to(device))
-    return torch.einsum("ir,crab->ciab", matrix_r.to(device), values).cpu()
+    return torch.einsum("ir,crab->ciab", matrix_r.to(device), values)
