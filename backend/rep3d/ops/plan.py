@@ -56,7 +56,7 @@ class Plan:
 
     @property
     def spectrum_shape(self) -> tuple[int, int, int]:
-        return (self.axes[0].length, self.axes[1].length, self.half)
+        return (self.half, self.axes[1].length, self.axes[0].length)
 
     @property
     def spectrum_numel(self) -> int:

@@ -38,7 +38,7 @@ def pad_taps(gw: Tensor, weight: Tensor, plan: Plan) -> Tensor:
 
 
 def weight_spectrum(weight: Tensor, plan: Plan, dtype: torch.dtype) -> Tensor:
-    """conj(w^) of every channel, ``[C, L0, L1, half]``."""
+    """conj(w^) of every channel, ``[C, half, L1, L0]``."""
     return transforms.forward(crop_taps(weight, plan).to(dtype), plan, kernel=True, sign=+1)
 
 
