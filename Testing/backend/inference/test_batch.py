@@ -99,6 +99,7 @@ def test_one_bad_scan_is_the_commands_error(run, tmp_path):
     ("arguments", "words"),
     [
         (["--overlap", "0.95"], "overlap"),
+        (["--batch-size", "0"], "at once"),
         (["--roi", "1,2,3"], "six numbers"),
         (["--roi", "0,nan,0,1,0,1"], "six numbers"),
         (["--structures", "brainstem,lung"], "lung"),

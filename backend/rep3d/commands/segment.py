@@ -42,6 +42,9 @@ def segment(
         help="Average several views of each window: mirrored ones for weights trained with mirroring, else shifted "
         "ones, because mirroring would swap left and right. Takes 3 to 8 times as long.",
     ),
+    batch_size: str = typer.Option(
+        "auto", help="Windows at once: auto (as many as fit a CUDA GPU, else 1) or a number."
+    ),
     roi: str = typer.Option("", help="Only this region: R0,R1,A0,A1,S0,S1 in mm (right, anterior, superior)."),
     format: str = typer.Option("", "--format", help="nii.gz (default), nii, nrrd, seg.nrrd or dcm (DICOM SEG)."),
     structures: str = typer.Option("", help="Keep only these structures, e.g. liver,spleen (keys of the task)."),
@@ -81,6 +84,7 @@ def segment(
         "precision": precision,
         "overlap": overlap,
         "tta": tta,
+        "batch": batch_size,
         "roi": parse_roi(roi) if roi else None,
         "structures": tuple(key.strip() for key in structures.split(",")) if structures else None,
     }
@@ -181,9 +185,11 @@ def parse_roi(text: str) -> tuple[float, ...]:
 def check_options(weights: Weights, options: dict) -> None:
     """Refuse wrong settings once, before the first scan, rather than once a scan."""
     from rep3d.inference.devices import resolve_device, resolve_precision
+    from rep3d.inference.feeder import check_batch
     from rep3d.inference.pipeline import choose_labels
     from rep3d.inference.windows import check_overlap
 
+    check_batch(options["batch"])
     check_overlap(options["overlap"])
     choose_labels(weights.meta.task, options["structures"])
     resolve_precision(options["precision"], resolve_device(options["device"]))

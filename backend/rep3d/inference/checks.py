@@ -103,16 +103,16 @@ def prepare_bytes(native: tuple[int, int, int], network: tuple[float, float, flo
     return int(4 * max(peak + piece, 2.25 * voxels))
 
 
-def window_bytes(box: tuple[float, float, float], patch: tuple[int, int, int], num_classes: int) -> int:
-    """Memory of segmenting ``box`` voxels of the network grid beside the box itself.
+def window_bytes(box: tuple[float, float, float], patch: tuple[int, int, int], num_classes: int, batch: int = 1) -> int:
+    """Memory of segmenting ``box`` voxels of the network grid beside the box itself, ``batch`` windows at once.
 
-    A slab of logits and the few rows that are kept of the one before, the window's logits, the features of one window,
-    a tile on the way back, and a padded copy of a box that is smaller than a patch.
+    A slab of logits and the few rows that are kept of the one before, the windows' logits and features, the logits of
+    air, a tile on the way back, and a padded copy of a box that is smaller than a patch.
     """
     padded = [max(n, p) for n, p in zip(box, patch)]
     slab = min(patch[a] * padded[(a + 1) % 3] * padded[(a + 2) % 3] for a in range(3))
     copy = float(np.prod(padded)) if padded != list(box) else 0.0
-    window = float(np.prod(patch)) * (WORKSPACE_VALUES + 2 * num_classes)
+    window = float(np.prod(patch)) * (batch * (WORKSPACE_VALUES + num_classes) + num_classes)
     return int(4 * (1.05 * num_classes * slab + window + 3 * num_classes * TILE**3 + copy))
 
 

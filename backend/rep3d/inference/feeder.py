@@ -25,7 +25,7 @@ SLAB_SHARE = 0.3  # of it that the slab of sums may take; a larger one stays wit
 
 
 def check_batch(batch: int | str) -> int | str:
-    """ "auto", or a number of windows from 1, also as text. Raises BadInput."""
+    """A number of windows from 1, also as text, or "auto". Raises BadInput."""
     if batch == "auto":
         return "auto"
     try:

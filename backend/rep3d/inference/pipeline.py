@@ -132,11 +132,13 @@ def segment_prepared(
     volume, labels = prepared.volume, choose_labels(task, structures)
     torch_device = resolve_device(str(device))
     precision = resolve_precision(precision, torch_device)
-    # Before the first window, for what is left after cropping.
-    need = checks.window_bytes(tuple(prepared.x_CDHW.shape[1:]), patch, task.num_classes) + labels_bytes(volume, task)
-    checks.check_memory(need, describe(volume))
     predict = _predictor(predictor, torch_device, precision, tta, mirror_axes, task, run)
     feeder = Feeder(predict, torch_device, batch, skip_constant=skip_empty)
+    # Before the first window, for what is left after cropping.
+    at_once = feeder.size if torch_device.type == "cpu" else 1  # a GPU has memory of its own
+    need = checks.window_bytes(tuple(prepared.x_CDHW.shape[1:]), patch, task.num_classes, at_once)
+    need += labels_bytes(volume, task)
+    checks.check_memory(need, describe(volume))
     dtype = np.uint8 if task.num_classes <= 256 else np.uint16
     writer = None if probabilities is None else ProbabilityWriter(probabilities, volume.shape, task.num_classes)
     try:

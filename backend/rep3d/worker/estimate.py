@@ -12,6 +12,7 @@ import torch
 from rep3d.data.preprocess import network_grid, ras_grid
 from rep3d.inference import checks
 from rep3d.inference.devices import autocast, memory_errors, resolve_device, resolve_precision
+from rep3d.inference.feeder import check_batch
 from rep3d.inference.windows import WindowGrid, padding
 from rep3d.worker.job import Job
 from rep3d.worker.segment import region
@@ -43,7 +44,9 @@ def estimate(job: Job, models: WarmModels) -> dict[str, Any]:
     padded = tuple(n + sum(pad) for n, pad in zip(size, padding(size, meta.patch)))
     windows = len(WindowGrid.cover(padded, meta.patch, p["overlap"]))
     voxels, classes = int(np.prod(native)), meta.task.num_classes
-    segmenting = 4 * int(np.prod(network) + np.prod(size)) + checks.window_bytes(size, meta.patch, classes)
+    at_once = check_batch(p["batch"])
+    at_once = at_once if isinstance(at_once, int) and device.type == "cpu" else 1  # a GPU has memory of its own
+    segmenting = 4 * int(np.prod(network) + np.prod(size)) + checks.window_bytes(size, meta.patch, classes, at_once)
     memory = max(checks.prepare_bytes(native, network), segmenting) + voxels * (1 if classes <= 256 else 2)
     job.check()
     job.progress(0.3, "timing one window")

@@ -60,6 +60,11 @@ def whole(value: Any, name: str) -> int:
     return value
 
 
+def windows_at_once(value: Any, name: str) -> int | str:
+    """A whole number, or "auto"."""
+    return value if value == "auto" else whole(value, name)
+
+
 def identity(value: Any, name: str) -> Any:
     """The id of a request."""
     if not is_id(value):
@@ -98,6 +103,7 @@ _RUN = {
     "precision": Field(text, "auto"),
     "overlap": Field(number, 0.5),
     "tta": Field(flag, False),
+    "batch": Field(windows_at_once, "auto"),
 }
 _STRUCTURES = {"structures": Field(optional(list_of(text)), None)}
 _ROI = {"roi": Field(optional(ROI), None)}
