@@ -40,6 +40,10 @@ class DeviceUnavailable(Rep3DError):
     code = "device_unavailable"
 
 
+class DeviceUnsound(DeviceUnavailable):
+    """The device is there, but what PyTorch computes on it in this precision is wrong (rep3d.conformance)."""
+
+
 class OutOfMemory(Rep3DError):
     """The run would need, or has needed, more memory than there is."""
 

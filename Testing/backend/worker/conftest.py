@@ -197,6 +197,7 @@ class MethodTable:
     unloaded = 0
     def __init__(self, folder): self.folder = folder
     def unload(self): MethodTable.unloaded += 1
+    def idle(self): pass
     def call(self, job):
         return getattr(self, pathlib.Path(job.params["path"]).name if "path" in job.params else job.method)(job)
 {body}

@@ -183,7 +183,8 @@ def parse_roi(text: str) -> tuple[float, ...]:
 
 
 def check_options(weights: Weights, options: dict) -> None:
-    """Refuse wrong settings once, before the first scan, rather than once a scan."""
+    """Refuse wrong settings, and a device that computes wrongly, before the first scan rather than once a scan."""
+    from rep3d import conformance
     from rep3d.inference.devices import resolve_device, resolve_precision
     from rep3d.inference.feeder import check_batch
     from rep3d.inference.pipeline import choose_labels
@@ -192,7 +193,8 @@ def check_options(weights: Weights, options: dict) -> None:
     check_batch(options["batch"])
     check_overlap(options["overlap"])
     choose_labels(weights.meta.task, options["structures"])
-    resolve_precision(options["precision"], resolve_device(options["device"]))
+    device = resolve_device(options["device"])
+    conformance.require(device, resolve_precision(options["precision"], device))
 
 
 def progress_bar(console: Console):

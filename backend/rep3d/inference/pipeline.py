@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rep3d import conformance
 from rep3d.data.volume import Volume
 from rep3d.errors import BadInput, WeightsInvalid
 from rep3d.inference import checks
@@ -132,6 +133,7 @@ def segment_prepared(
     volume, labels = prepared.volume, choose_labels(task, structures)
     torch_device = resolve_device(str(device))
     precision = resolve_precision(precision, torch_device)
+    conformance.require(torch_device, precision)
     predict = _predictor(predictor, torch_device, precision, tta, mirror_axes, task, run)
     feeder = Feeder(predict, torch_device, batch, skip_constant=skip_empty)
     # Before the first window, for what is left after cropping.

@@ -11,7 +11,7 @@ import sys
 import traceback
 from dataclasses import dataclass
 
-from rep3d.errors import DeviceUnavailable, OutOfMemory, Rep3DError, WeightsMissing
+from rep3d.errors import DeviceUnavailable, DeviceUnsound, OutOfMemory, Rep3DError, WeightsMissing
 from rep3d.worker.protocol import BAD_REQUEST, INTERNAL, WORKER_UNAVAILABLE, ProtocolError
 
 MEMORY_HINT = (
@@ -79,7 +79,7 @@ def _hint(error: Rep3DError) -> str:
     if isinstance(error, OutOfMemory):
         gpu = _on_gpu(error) or _on_gpu(error.__cause__)
         return GPU_MEMORY_HINT if gpu else MEMORY_HINT
-    if isinstance(error, DeviceUnavailable):
+    if isinstance(error, DeviceUnavailable) and not isinstance(error, DeviceUnsound):
         return LOST_HINT if is_device_failure(error.__cause__) else DEVICE_HINT
     if isinstance(error, WeightsMissing) and ("--weights" in error.hint or "`rep3d" in error.hint):
         return "Import a weights file that was trained for this task, or train one."

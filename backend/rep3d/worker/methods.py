@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ FUNCTIONS = {
     "window": "rep3d.worker.click:window",
     "forget": "rep3d.worker.click:forget",
 }
+#: Methods that compute with the network. A device that computes wrongly is refused before they begin.
+COMPUTING = ("estimate", "segment", "segment_files", "masks", "erf", "prepare", "window")
 #: What inference imports, by module name. Looked for; only the first is imported at once, to see whether it loads.
 PACKAGES = ("torch", "numpy", "scipy", "monai", "SimpleITK", "safetensors", "yaml", "platformdirs", "psutil")
 
@@ -45,19 +48,54 @@ class MethodTable:
         self._models: WarmModels | None = None
 
     def call(self, job: Job) -> dict[str, Any]:
-        """The result of the job's method. Raises DependencyMissing before anything else where packages are missing."""
+        """The result of the job's method. Raises DependencyMissing before anything else where packages are missing.
+
+        Raises DeviceUnsound where the job's device computes wrongly in its precision.
+        """
+        models = self._load()
+        if job.method in COMPUTING:
+            check_arithmetic(job.method, job.params)
+        module, name = FUNCTIONS[job.method].split(":")
+        return getattr(importlib.import_module(module), name)(job, models)
+
+    def idle(self) -> None:
+        """Nobody waits: import what the first segmentation imports, and check the device that it will probably use.
+
+        What goes wrong here is left to the request that needs it, whose answer then says so.
+        """
+        try:
+            self._load()
+            importlib.import_module("rep3d.worker.segment")
+            importlib.import_module("rep3d.networks")
+            check_arithmetic("segment", {"device": "auto", "precision": "auto"})
+        except Exception as error:
+            print(f"rep3d.worker: getting ready: {type(error).__name__}: {error}", file=sys.stderr)
+
+    def _load(self) -> WarmModels:
         if self._models is None:
             check_packages()
             from rep3d.worker.warm import WarmModels
 
             self._models = WarmModels()
-        module, name = FUNCTIONS[job.method].split(":")
-        return getattr(importlib.import_module(module), name)(job, self._models)
+        return self._models
 
     def unload(self) -> None:
         """Drop the model, its spectra and what the GPU's allocator holds back."""
         if self._models is not None:
             self._models.unload()
+
+
+def check_arithmetic(method: str, params: dict[str, Any]) -> None:
+    """Raise DeviceUnsound where the device of these params computes wrongly; a check of each kind is made once.
+
+    ``masks`` names no device: it computes on the CPU. ``erf`` names no precision: it is float32, with gradients.
+    """
+    from rep3d import conformance
+    from rep3d.inference.devices import resolve_device, resolve_precision
+
+    device = resolve_device(params.get("device", "cpu"))
+    precision = resolve_precision(params.get("precision", "float32"), device)
+    conformance.require(device, precision, gradients=method == "erf")
 
 
 def check_packages() -> None:

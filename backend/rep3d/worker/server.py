@@ -25,6 +25,7 @@ from rep3d.worker.job import Job
 from rep3d.worker.protocol import ProtocolError, Request
 
 TICK_S = 0.25  # between looks at the parent
+QUIET_S = 0.5  # without a request, after which the worker gets ready for the first that computes
 GRACE_S = 5.0  # for a running job to stop at the end; then the process exits all the same
 MAX_WAITING = 64
 
@@ -37,6 +38,9 @@ class Methods(Protocol):
 
     def unload(self) -> None:
         """Forget models."""
+
+    def idle(self) -> None:
+        """Called once, when nothing has waited for a moment: do in advance what the next request would wait for."""
 
 
 class Server:
@@ -161,17 +165,23 @@ class Server:
     # --- the worker's thread
 
     def _work(self) -> None:
+        ready = False  # whether the quiet moment was used
         while True:
             with self._state:
-                while not self._waiting and not self._ending:
+                quiet = False
+                while not self._waiting and not self._ending and not quiet:
                     if self._end_when_idle:
                         self._ending = True
                         self._state.notify_all()
                     else:
-                        self._state.wait()
+                        quiet = not self._state.wait(None if ready else QUIET_S)
                 if self._ending:
                     break
-                job = self._running = self._waiting.popleft()
+                job = self._running = None if quiet else self._waiting.popleft()
+            if job is None:
+                ready = True
+                self._methods.idle()
+                continue
             reply = self._answer(job)
             with self._state:
                 self._running = None  # from here on `cancel` no longer finds it
