@@ -26,6 +26,7 @@ from rep3d.ops.plan import METHODS
 #: Largest allowed error, relative, in the Frobenius norm. Right results lie ten times below: float32 near 1e-6, TF32
 #: near 3e-4, bfloat16 (rounded inputs, one rounding at the end) near 2e-3. Wrong ones were seen at 0.5 and more.
 BOUNDS = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 2e-2}
+PRECISIONS = ("float32", "bfloat16")
 SEEDS = (0, 1)  # memory that nobody wrote may hold the right values once
 
 
@@ -83,7 +84,7 @@ def require(device: torch.device, precision: str, *, gradients: bool = False) ->
         DeviceUnsound: with the check that failed, its error, the device, the precision and the version of PyTorch.
         OutOfMemory: the device has no memory left even for this.
     """
-    wrong = [check for check in examine(device, precision, gradients) if not check.fine]
+    wrong = [check for check in _remembered(device, precision, gradients) if not check.fine]
     if not wrong:
         return
     more = f"; {len(wrong) - 1} further checks fail" if len(wrong) > 1 else ""
@@ -100,13 +101,22 @@ def require(device: torch.device, precision: str, *, gradients: bool = False) ->
     )
 
 
-@lru_cache(maxsize=16)
 def examine(device: torch.device, precision: str, gradients: bool = False) -> tuple[Check, ...]:
-    """Every check on this device in this precision; the first call of a combination computes. Raises OutOfMemory."""
+    """Every check on this device in this precision, made now. Raises OutOfMemory."""
     with memory_errors(device):
         checks = [_check(conv, device, precision, gradients) for conv in CONVOLUTIONS]
         checks += [_check_operator(name, device, precision, gradients) for name in algorithms(device)]
     return tuple(check for check in checks if check is not None)
+
+
+@lru_cache(maxsize=32)
+def _remembered(device: torch.device, precision: str, gradients: bool) -> tuple[Check, ...]:
+    return examine(device, precision, gradients)
+
+
+def forget() -> None:
+    """Check again at the next ``require``."""
+    _remembered.cache_clear()
 
 
 def algorithms(device: torch.device) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rep3d import __version__
-from rep3d.errors import Rep3DError
+from rep3d.errors import DeviceUnavailable, Rep3DError
 
 Status = Literal["ok", "note", "bad"]
 REQUIRED = ("torch", "monai", "numpy", "scipy", "SimpleITK", "safetensors", "PyYAML", "typer", "rich", "platformdirs")
@@ -49,6 +49,7 @@ def examine() -> list[Finding]:
         ("packages", packages),
         ("devices", devices),
         ("operator", operator),
+        ("arithmetic", arithmetic),
         ("folders", folders),
         ("weights", weights),
     )
@@ -132,14 +133,14 @@ def operator() -> Iterator[Finding]:
     x = torch.randn(1, 3, 11, 12, 13, generator=generator)
     weight = torch.randn(3, 1, 9, 7, 11, generator=generator)
     truth = depthwise_conv3d(x.double(), weight.double(), algorithm="direct")
-    names = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
-    names += ["mps"] if torch.backends.mps.is_available() else []
-    for device in names:
+    for device in _device_names():
         for algorithm in ALGORITHMS:
             essential = device == "cpu" and algorithm in ("auto", "direct")
             start = time.perf_counter()
             try:
                 out = depthwise_conv3d(x.to(device), weight.to(device), algorithm=algorithm).cpu()
+            except DeviceUnavailable:  # an algorithm of other devices
+                continue
             except (RuntimeError, ValueError, NotImplementedError) as error:
                 first = str(error).splitlines()[0] if str(error) else type(error).__name__
                 yield Finding("operator", f"{algorithm} on {device}", "bad" if essential else "note", first)
@@ -148,6 +149,36 @@ def operator() -> Iterator[Finding]:
             fine = wrong < OPERATOR_TOLERANCE
             text = f"relative error {wrong:.1e}, {1000 * (time.perf_counter() - start):.1f} ms"
             yield Finding("operator", f"{algorithm} on {device}", "ok" if fine else "bad", text)
+
+
+def arithmetic() -> Iterator[Finding]:
+    """The check that every run makes first (rep3d.conformance), of every device in both precisions."""
+    import torch
+
+    from rep3d import conformance
+    from rep3d.inference.devices import resolve_device, resolve_precision
+
+    for name in _device_names():
+        device = resolve_device(name)
+        for precision in conformance.PRECISIONS:
+            checks = conformance.examine(device, precision, gradients=precision == "float32")
+            wrong = [check for check in checks if not check.fine]
+            if not wrong:
+                worst = max(checks, key=lambda check: check.error / check.bound)
+                text = f"{len(checks)} checks, the nearest to its bound: {worst}"
+            else:
+                text = f"PyTorch {torch.__version__} computes wrongly: " + "; ".join(map(str, wrong))
+            usual = precision in ("float32", resolve_precision("auto", device))
+            status = "ok" if not wrong else "bad" if usual else "note"
+            yield Finding("arithmetic", f"{precision} on {device}", status, text)
+
+
+def _device_names() -> list[str]:
+    """Every device that a run can take."""
+    import torch
+
+    cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
 def folders() -> Iterator[Finding]:

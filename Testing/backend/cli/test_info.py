@@ -78,10 +78,10 @@ def test_doctor_is_content_here(own_folders):
     assert made["healthy"] is True
     found = {(f["area"], f["name"]): f for f in made["findings"]}
     assert found["packages", "torch"]["text"] == torch.__version__
-    from rep3d.ops import ALGORITHMS
-
-    for algorithm in ALGORITHMS:
+    for algorithm in ("auto", "direct", "fft", "matmul", "hybrid"):
         assert found["operator", f"{algorithm} on cpu"]["status"] == "ok"
+    for precision in ("float32", "bfloat16"):
+        assert found["arithmetic", f"{precision} on cpu"]["status"] == "ok"
     assert str(own_folders / "cache") in found["folders", "cache"]["text"]
     assert "Everything essential works" in invoke("doctor")
 
@@ -103,7 +103,9 @@ def test_doctor_finds_a_wrong_operator(monkeypatch):
 
     monkeypatch.setattr(rep3d.ops, "depthwise_conv3d", wrong)
     made = json.loads(invoke("doctor", "--json", code=1))
-    assert [f["name"] for f in made["findings"] if f["status"] == "bad"] == ["fft on cpu"]
+    bad = [f for f in made["findings"] if f["status"] == "bad"]
+    assert [(f["area"], f["name"]) for f in bad] == [("operator", "fft on cpu"), ("arithmetic", "float32 on cpu")]
+    assert "depthwise_conv3d by fft: relative error 0.001" in bad[1]["text"]
 
 
 def test_doctor_names_missing_packages(monkeypatch):
