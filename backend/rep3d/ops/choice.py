@@ -21,11 +21,14 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from . import triton_path
 from .choice_store import ChoiceStore
 from .plan import METHODS, cropped_kernel
 
 ENVIRONMENT = "REP3D_CONV_ALGORITHM"
 CANDIDATES = ("direct", *METHODS)
+#: What may be asked for or stored: Triton is a candidate on GPUs only.
+KNOWN = (*CANDIDATES, triton_path.NAME)
 
 #: Multiply-adds of the direct algorithm below which it is taken without measuring: all would be dominated by overhead.
 TINY = 4e6
@@ -39,7 +42,7 @@ ROUNDS = (3, 25)
 BUDGET_S = 0.4
 
 logger = logging.getLogger(__name__)
-store = ChoiceStore(CANDIDATES)
+store = ChoiceStore(KNOWN)
 _measuring = threading.RLock()
 
 #: ``run(name, channels)`` runs one algorithm on all channels, or on the first ``channels`` of the first sample.
@@ -50,8 +53,8 @@ def resolve(algorithm: str, direction: str, x: Tensor, weight: Tensor, constant_
     """The name of the algorithm to run; measures at the first call of a situation."""
     if algorithm == "auto":
         algorithm = os.environ.get(ENVIRONMENT, "").strip() or "auto"
-        if algorithm not in ("auto", *CANDIDATES):
-            raise ValueError(f"{ENVIRONMENT} must be auto, {', '.join(CANDIDATES)}, not {algorithm!r}.")
+        if algorithm not in ("auto", *KNOWN):
+            raise ValueError(f"{ENVIRONMENT} must be auto, {', '.join(KNOWN)}, not {algorithm!r}.")
     if algorithm != "auto":
         return algorithm
     multiplications = direct_multiplications(x, weight) * (2 if direction == "backward" else 1)
@@ -64,7 +67,7 @@ def resolve(algorithm: str, direction: str, x: Tensor, weight: Tensor, constant_
         known = store.get(key)
         if known is not None:
             return known
-        times = _measure(_candidates(), multiplications, x, run)
+        times = _measure(_candidates(x), multiplications, x, run)
         best = min(times, key=times.__getitem__)
         logger.debug("%s: %s", key, ", ".join(f"{name} {ms:.3f} ms" for name, ms in times.items()))
         return store.put(key, best, times)
@@ -105,6 +108,8 @@ def situation(direction: str, x: Tensor, weight: Tensor, constant_weight: bool) 
         "exact products" if exact_products() else "inexact products",
         torch.__version__,
     ]
+    if triton_path.usable(x.device, x.dtype):
+        fields.append(f"triton {triton_path.version()}")
     return " | ".join(fields)
 
 
@@ -113,9 +118,13 @@ def exact_products() -> bool:
     return torch.get_float32_matmul_precision() == "highest"
 
 
-def _candidates() -> tuple[str, ...]:
-    """Algorithms with matrix products are left out where those are inexact, for they would miss the error bound."""
-    return CANDIDATES if exact_products() else ("direct", "fft")
+def _candidates(x: Tensor) -> tuple[str, ...]:
+    """Algorithms with matrix products are left out where those are inexact, for they would miss the error bound.
+
+    Triton's products do not follow that setting.
+    """
+    plain = CANDIDATES if exact_products() else ("direct", "fft")
+    return (*plain, triton_path.NAME) if triton_path.usable(x.device, x.dtype) else plain
 
 
 @lru_cache(maxsize=16)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from . import triton_path
 from .plan import METHODS
 from .registration import conv_op
 
 #: Accepted values of ``algorithm`` and of the environment variable ``REP3D_CONV_ALGORITHM``.
-ALGORITHMS = ("auto", "direct", *METHODS)
+ALGORITHMS = ("auto", "direct", *METHODS, triton_path.NAME)
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -21,15 +22,18 @@ def depthwise_conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, a
         weight: ``[C, 1, KD, KH, KW]``, every K odd; the kernel may be larger than the map.
         bias: ``[C]`` or None.
         algorithm: ``"auto"`` measures the candidates once per situation and remembers the fastest; ``"direct"``,
-            ``"fft"``, ``"matmul"`` and ``"hybrid"`` ask for one of them. ``REP3D_CONV_ALGORITHM`` overrides ``"auto"``.
+            ``"fft"``, ``"matmul"``, ``"hybrid"`` and ``"triton"`` (GPUs only) ask for one of them.
+            ``REP3D_CONV_ALGORITHM`` overrides ``"auto"``.
 
     Returns:
         ``[B, C, D, H, W]`` of the type of ``x``; under autocast of the autocast type, as ``conv3d`` would. float16 and
-        bfloat16 are computed in float32 and rounded once at the end.
+        bfloat16 are computed in float32 and rounded once at the end, except that ``"triton"`` multiplies in bfloat16
+        where x or the result is.
 
     Raises:
         TypeError: an argument is no real floating-point tensor, or the types differ outside autocast.
         ValueError: shapes, devices or ``algorithm`` do not fit; the message names the argument.
+        DeviceUnavailable: ``"triton"`` was asked for without Triton or a GPU.
     """
     _check(x, weight, bias, algorithm)
     out_dtype = x.dtype

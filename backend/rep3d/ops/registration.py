@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import choice, direct, spectra, spectral
+from . import choice, direct, spectra, spectral, triton_path
 from .define import define_operator
 from .plan import make_plan
 
@@ -37,8 +37,11 @@ def run_forward(
     with torch.autocast(x.device.type, enabled=False):  # matrix products in here must not become bfloat16
         if algorithm == "direct":
             return direct.forward(x, weight, bias, plan, dtype).to(out_dtype).contiguous()
-        spectrum = spectra.lookup(weight, plan, dtype) if constant_weight else None
         out = torch.empty(x.shape, dtype=out_dtype, device=x.device)
+        if algorithm == triton_path.NAME:
+            triton_path.forward(x, weight, bias, plan, out, constant_weight)
+            return out
+        spectrum = spectra.lookup(weight, plan, dtype) if constant_weight else None
         spectral.forward(x, weight, bias, plan, out, dtype, spectrum)
         return out
 
@@ -60,6 +63,8 @@ def run_backward(
     with torch.autocast(x.device.type, enabled=False):
         if algorithm == "direct":
             direct.backward(gy, x, weight, plan, dtype, gx, gw)
+        elif algorithm == triton_path.NAME:
+            triton_path.backward(gy, x, weight, plan, gx, gw, constant_weight)
         else:
             spectrum = spectra.lookup(weight, plan, dtype) if constant_weight and need_x else None
             spectral.backward(gy, x, weight, plan, dtype, gx, gw, spectrum)

@@ -12,6 +12,7 @@ import threading
 import weakref
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -56,7 +57,10 @@ class _SpectrumCache:
         with self._lock:
             return SpectrumCacheReport(len(self._entries), self.bytes, self.limit, self.hits, self.misses)
 
-    def lookup(self, weight: Tensor, plan: Plan, dtype: torch.dtype) -> Tensor | None:
+    def lookup(
+        self, weight: Tensor, plan: Plan, dtype: torch.dtype, make: Callable[[], Tensor] | None = None
+    ) -> Tensor | None:
+        """The weight's spectrum, or what ``make`` computes in its place; None where it cannot be kept."""
         state = _state(weight)
         if state is None:
             return None
@@ -73,7 +77,8 @@ class _SpectrumCache:
         if size > self.limit:
             return None
         with torch.inference_mode(False), torch.no_grad():
-            spectrum = spectral.weight_spectrum(weight.detach(), plan, dtype)
+            spectrum = spectral.weight_spectrum(weight.detach(), plan, dtype) if make is None else make()
+        size = spectrum.numel() * spectrum.element_size()
         with self._lock:
             self._drop(key)
             owner = weakref.ref(weight, lambda _: self._drop(key))
