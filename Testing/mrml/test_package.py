@@ -25,16 +25,18 @@ def python(code: str) -> str:
     return done.stdout
 
 
-def test_importing_the_layer_is_quick_and_imports_no_torch_and_no_qt():
+def test_importing_the_layer_imports_no_torch_and_no_qt():
+    """benchmarks/startup.py measures how long it takes."""
     code = (
-        "import sys, time, slicer, vtk, numpy, vtk.util.numpy_support, logging\n"
-        "start = time.process_time()\n"
+        "import sys, pkgutil, importlib\n"
         "import Rep3DSegmentationLib.logic\n"
-        "print(time.process_time() - start)\n"
-        "print(sorted({'torch', 'monai', 'SimpleITK', 'PyQt5', 'yaml', 'rep3d.errors'} & set(sys.modules)))\n"
+        "first = {'rep3d.errors'} & set(sys.modules)\n"
+        "for module in pkgutil.walk_packages(Rep3DSegmentationLib.__path__, 'Rep3DSegmentationLib.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "heavy = {'torch', 'monai', 'scipy', 'SimpleITK', 'PyQt5', 'qt', 'ctk', 'yaml', 'typer'} & set(sys.modules)\n"
+        "print(sorted(first | heavy))\n"
     )
-    seconds, heavy = python(code).split("\n")[:2]
-    assert float(seconds) < 0.2 and heavy == "[]"
+    assert python(code).strip() == "[]"
 
 
 def test_client_needs_neither_slicer_nor_numpy():
