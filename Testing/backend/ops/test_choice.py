@@ -236,3 +236,34 @@ def test_two_processes_writing_at_once_leave_a_whole_file(tmp_path, monkeypatch)
     keys = set(stored())
     assert keys & {"0/29", "1/29"} and len(keys) >= 30
     assert [p.name for p in tmp_path.iterdir()] == [choice_store.FILE_NAME]
+
+
+def test_the_direct_algorithm_is_not_run_where_its_code_would_fill_the_memory(case, monkeypatch):
+    """PyTorch unrolls a depthwise kernel into code and keeps it: 326 MB for 21^3 taps on 64^3 maps were measured."""
+    x, weight, counts = case
+    measured = {(64, 21): 326, (24, 21): 315, (16, 21): 183, (12, 21): 101, (12, 15): 37, (24, 13): 28, (40, 31): 2190}
+    for (n, k), megabytes in measured.items():
+        line = torch.empty(1, 1, n, n, n, device="meta"), torch.empty(1, 1, k, k, k, device="meta")
+        assert 0.8 < choice.direct_code_bytes("forward", *line) / 2**20 / megabytes < 1.25, (n, k)
+    assert choice.direct_code_bytes("forward", x, weight) < choice.CODE_LIMIT
+    monkeypatch.setattr(choice, "CODE_LIMIT", choice.direct_code_bytes("forward", x, weight) - 1)
+    depthwise_conv3d(x, weight)
+    assert "direct" not in counts and counts
+
+
+def test_a_setting_that_changes_between_calls_is_followed(case, monkeypatch):
+    """Answers are kept under a short key: that key must know of threads, precision and the cache folder."""
+    x, weight, counts = case
+    depthwise_conv3d(x, weight)
+    for change in (
+        lambda: torch.set_num_threads(2),
+        lambda: monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high"),
+        lambda: monkeypatch.setenv("REP3D_CACHE_DIR", os.environ["REP3D_CACHE_DIR"] + " 2"),
+    ):
+        change()
+        counts.clear()
+        depthwise_conv3d(x, weight)
+        assert counts
+        counts.clear()
+        depthwise_conv3d(x, weight)
+        assert not counts

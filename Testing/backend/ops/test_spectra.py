@@ -5,6 +5,7 @@ import gc
 import pytest
 import torch
 from rep3d.ops import clear_spectrum_cache, depthwise_conv3d, set_spectrum_cache_limit, spectrum_cache_report
+from rep3d.ops.fingerprint import fingerprint
 from rep3d.ops.oracle import conv3d_reference
 
 
@@ -48,6 +49,10 @@ def test_a_training_weight_is_not_kept(x, weight):
         lambda w: w[1, 0, 0, 0, 0].fill_(7),
         lambda w: w.data.mul_(2),  # moves no version counter
         lambda w: w.data.copy_(w.data.flip(4)),  # nor does this, and the values are the same ones
+        lambda w: w.data.neg_(),
+        lambda w: w.data.view(-1)[:40:2].neg_(),
+        lambda w: w.data.copy_(w.data.roll(1, 4)),
+        lambda w: w.data.copy_(w.data.flip(0)),
         lambda w: setattr(w, "data", w.data * 3),
         lambda w: torch.optim.SGD([w], lr=1.0).step(),
         lambda w: w.detach().numpy().fill(0.25),
@@ -59,6 +64,24 @@ def test_a_changed_weight_is_transformed_anew(x, weight, change):
     with torch.no_grad():
         change(weight)
     assert agrees(x, weight)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("numel", [1, 7, 130, 4999])
+def test_two_values_that_change_places_are_noticed(dtype, numel):
+    values = torch.randn(numel + 1).to(dtype)
+    for part in (values[:numel], values[1:]):  # the second does not begin at a whole integer of 8 bytes
+        before = fingerprint(part)
+        assert torch.equal(before, fingerprint(part.clone()))
+        for a, b in zip(torch.randint(numel, (50,)).tolist(), torch.randint(numel, (50,)).tolist()):
+            part[[a, b]] = part[[b, a]]
+            assert torch.equal(before, fingerprint(part)) == (part[a] == part[b] or a == b)
+            part[[a, b]] = part[[b, a]]
+        for distance in (1, 2, 64, 66, 128):  # neighbours, and places in one column or in one row
+            if distance < numel:
+                part[[0, distance]] = part[[distance, 0]]
+                assert not torch.equal(before, fingerprint(part)) or part[0] == part[distance]
+                part[[0, distance]] = part[[distance, 0]]
 
 
 def test_a_step_of_training_between_two_evaluations(x, weight):

@@ -3,7 +3,9 @@
 A situation is direction, shapes, types, device, threads and torch version. Candidates are timed on the caller's own
 tensors, turn by turn so that a disturbance hits all alike, and the smallest time of each counts. The direct algorithm
 can be thousands of times slower than the others, so it is timed only if it might win: not when even a perfect processor
-could not do its multiplications in time, and first on one channel, then on a few, of one sample.
+could not do its multiplications in time, and first on one channel, then on a few, of one sample. Nor is it timed where
+PyTorch would generate too much code for it: oneDNN unrolls a depthwise kernel into machine code, hundreds of megabytes
+for 21^3 taps, and keeps it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import torch
 from torch import Tensor
 
 from . import triton_path
-from .choice_store import ChoiceStore
+from .choice_store import CACHE_DIR_VARIABLE, ChoiceStore
 from .plan import METHODS, cropped_kernel
 
 ENVIRONMENT = "REP3D_CONV_ALGORITHM"
@@ -37,13 +39,21 @@ PEAK_CPU_THREAD, PEAK_ACCELERATOR = 1.6e11, 1e14
 #: (channels timed for the direct algorithm, how much too slow its extrapolation may look and still be timed in full).
 #: PyTorch's CPU kernel works on blocks of 16 channels, so one channel costs nearly as much as 16.
 PROBES = ((1, 50.0), (16, 3.0))
+#: Bytes of generated code above which the direct algorithm is not timed on a CPU, and bytes that were measured per tap
+#: and square of the taps in a line: 0.3 GB for 21^3 taps, 2.2 GB for 31^3.
+CODE_LIMIT, CODE_PER_TAP = 64 << 20, 80
 #: At least ``ROUNDS[0]`` rounds; more, up to ``ROUNDS[1]``, while they have taken less than ``BUDGET_S`` seconds.
 ROUNDS = (3, 25)
 BUDGET_S = 0.4
 
+#: Part of every situation: choices measured before the algorithms last changed their speed are not followed.
+GENERATION = "2"
+
 logger = logging.getLogger(__name__)
 store = ChoiceStore(KNOWN)
 _measuring = threading.RLock()
+#: What ``resolve`` has answered, by a key that is cheap to make; valid while the store's ``revision`` stays.
+_answers: dict[tuple, str] = {}
 
 #: ``run(name, channels)`` runs one algorithm on all channels, or on the first ``channels`` of the first sample.
 Run = Callable[[str, int | None], None]
@@ -57,6 +67,26 @@ def resolve(algorithm: str, direction: str, x: Tensor, weight: Tensor, constant_
             raise ValueError(f"{ENVIRONMENT} must be auto, {', '.join(KNOWN)}, not {algorithm!r}.")
     if algorithm != "auto":
         return algorithm
+    quick = _quick_key(direction, x, weight, constant_weight)
+    answer = _answers.get(quick)
+    if answer is None:
+        answer = _resolve_auto(direction, x, weight, constant_weight, run)
+        if len(_answers) > 10_000:
+            _answers.clear()
+        # The key is made again: measuring moves the store's revision.
+        _answers[_quick_key(direction, x, weight, constant_weight)] = answer
+    return answer
+
+
+def _quick_key(direction: str, x: Tensor, weight: Tensor, constant_weight: bool) -> tuple:
+    """All that an answer depends on. A captured CUDA stream is asked for too, as nothing is measured in it."""
+    capturing = x.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+    threads, folder = torch.get_num_threads(), os.environ.get(CACHE_DIR_VARIABLE)
+    settings = (TINY, exact_products(), threads, capturing, store.revision, folder)
+    return direction, constant_weight, x.shape, weight.shape, x.dtype, weight.dtype, x.device, settings
+
+
+def _resolve_auto(direction: str, x: Tensor, weight: Tensor, constant_weight: bool, run: Run) -> str:
     multiplications = direct_multiplications(x, weight) * (2 if direction == "backward" else 1)
     if x.device.type == "cpu" and multiplications < TINY:
         return "direct"
@@ -67,7 +97,10 @@ def resolve(algorithm: str, direction: str, x: Tensor, weight: Tensor, constant_
         known = store.get(key)
         if known is not None:
             return known
-        times = _measure(_candidates(x), multiplications, x, run)
+        candidates = _candidates(x)
+        if x.device.type == "cpu" and direct_code_bytes(direction, x, weight) > CODE_LIMIT:
+            candidates = tuple(name for name in candidates if name != "direct")
+        times = _measure(candidates, multiplications, x, run)
         best = min(times, key=times.__getitem__)
         logger.debug("%s: %s", key, ", ".join(f"{name} {ms:.3f} ms" for name, ms in times.items()))
         return store.put(key, best, times)
@@ -93,6 +126,16 @@ def direct_multiplications(x: Tensor, weight: Tensor) -> float:
     return total
 
 
+def direct_code_bytes(direction: str, x: Tensor, weight: Tensor) -> float:
+    """Estimated bytes of machine code that PyTorch generates, and keeps, for the direct algorithm on a CPU."""
+
+    def code(taps: list[int]) -> float:
+        return CODE_PER_TAP * math.prod(taps) * min(x.shape[4], taps[2]) ** 2
+
+    total = code([cropped_kernel(n, k) for n, k in zip(x.shape[2:], weight.shape[2:])])
+    return total + code(list(x.shape[2:])) if direction == "backward" else total  # gw has maps as its kernels
+
+
 def situation(direction: str, x: Tensor, weight: Tensor, constant_weight: bool) -> str:
     """The key of a measurement."""
     kernel = "x".join(str(cropped_kernel(n, k)) for n, k in zip(x.shape[2:], weight.shape[2:]))
@@ -107,6 +150,7 @@ def situation(direction: str, x: Tensor, weight: Tensor, constant_weight: bool) 
         f"{torch.get_num_threads()} threads" if x.device.type == "cpu" else "",
         "exact products" if exact_products() else "inexact products",
         torch.__version__,
+        GENERATION,
     ]
     if triton_path.usable(x.device, x.dtype):
         fields.append(f"triton {triton_path.version()}")
@@ -114,8 +158,12 @@ def situation(direction: str, x: Tensor, weight: Tensor, constant_weight: bool) 
 
 
 def exact_products() -> bool:
-    """Whether float32 matrix products are float32, not TF32 or bfloat16 inside (a global setting of PyTorch)."""
-    return torch.get_float32_matmul_precision() == "highest"
+    """Whether float32 matrix products are float32, not TF32 or bfloat16 inside (global settings of PyTorch)."""
+    own = getattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision", "none")  # that of oneDNN alone
+    try:
+        return torch.get_float32_matmul_precision() == "highest" and own in ("none", "ieee")
+    except RuntimeError:  # set partly by the older, partly by the newer functions of PyTorch
+        return False
 
 
 def _candidates(x: Tensor) -> tuple[str, ...]:
@@ -148,7 +196,7 @@ def _measure(candidates: tuple[str, ...], multiplications: float, x: Tensor, run
     _repeat(spectral, times, x.device.type, run)
     best = min(times.values(), default=math.inf)
     peak = PEAK_CPU_THREAD * torch.get_num_threads() if x.device.type == "cpu" else PEAK_ACCELERATOR
-    if multiplications / peak * 1e3 > best:
+    if "direct" not in candidates or multiplications / peak * 1e3 > best:
         return times
     for channels, gain in PROBES:
         share = min(x.shape[1], channels) / (x.shape[0] * x.shape[1])

@@ -42,6 +42,8 @@ class ChoiceStore:
     def forget(self) -> None:
         """Drop what is in memory; the file is read again at the next look-up."""
         with self._lock:
+            #: Moves whenever what ``get`` answers might have changed.
+            self.revision = getattr(self, "revision", 0) + 1
             self._choices: dict[str, dict] = {}
             self._used: dict[str, str] = {}
             self._path: Path | None = None
@@ -75,12 +77,14 @@ class ChoiceStore:
         """Follow the choices of another process (its ``used``) in this one, whatever the file says."""
         with self._lock:
             self._follow_path()
+            self.revision += 1
             self._used.update({key: name for key, name in used.items() if name in self._known})
 
     def _follow_path(self) -> None:
         path = cache_file()
         if path != self._path:
             self._path = path
+            self.revision += 1
             self._choices = self._read()
             self._used = {}
 

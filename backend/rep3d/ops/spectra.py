@@ -1,8 +1,8 @@
 """Spectra of constant weights, kept between calls while the weight lives and does not change.
 
 An entry belongs to one tensor object (held weakly) and is used only if the tensor's storage, shape and version counter
-are still those it was computed from; on a CPU a checksum of the values is compared too, because writes through
-``.data`` and to inference tensors do not move the version counter. On other devices a checksum would stall the queue:
+are still those it was computed from; on a CPU sums of the values are compared too (``fingerprint.py``), because writes
+through ``.data`` and to inference tensors do not move the version counter. On other devices that would stall the queue:
 there inference tensors are not cached, and whoever writes through ``.data`` must call ``clear_spectrum_cache()``.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import weakref
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from . import spectral
+from .fingerprint import fingerprint
 from .plan import Plan
 
 
@@ -37,7 +37,13 @@ class SpectrumCacheReport:
 class _Entry:
     owner: weakref.ref
     state: tuple
+    values: Tensor | None
     spectrum: Tensor
+
+    def fits(self, weight: Tensor, state: tuple, values: Tensor | None) -> bool:
+        if self.owner() is not weight or self.state != state:
+            return False
+        return values is None or (self.values is not None and torch.equal(self.values, values))
 
 
 class _SpectrumCache:
@@ -64,10 +70,12 @@ class _SpectrumCache:
         state = _state(weight)
         if state is None:
             return None
+        # On a CPU the values are looked at too; elsewhere that would stall the queue.
+        values = fingerprint(weight) if weight.device.type == "cpu" else None
         key = (id(weight), plan, dtype)
         with self._lock:
             entry = self._entries.get(key)
-            if entry is not None and entry.owner() is weight and entry.state == state:
+            if entry is not None and entry.fits(weight, state, values):
                 self._entries.move_to_end(key)
                 self.hits += 1
                 return entry.spectrum
@@ -82,7 +90,7 @@ class _SpectrumCache:
         with self._lock:
             self._drop(key)
             owner = weakref.ref(weight, lambda _: self._drop(key))
-            self._entries[key] = _Entry(owner, state, spectrum)
+            self._entries[key] = _Entry(owner, state, values, spectrum)
             self.bytes += size
             while self.bytes > self.limit:
                 self._drop(next(iter(self._entries)))
@@ -97,15 +105,11 @@ class _SpectrumCache:
 
 def _state(weight: Tensor) -> tuple | None:
     """What must be unchanged for a spectrum to stay valid, or None where that cannot be known."""
-    inference, on_cpu = weight.is_inference(), weight.device.type == "cpu"
-    if inference and not on_cpu:
+    inference = weight.is_inference()
+    if inference and weight.device.type != "cpu":
         return None
     version = None if inference else weight._version
-    checksum = None
-    if on_cpu:
-        # Not a sum, which taps that change places would leave as it is.
-        checksum = zlib.crc32(weight.detach().contiguous().view(-1).view(torch.uint8).numpy())
-    return weight.data_ptr(), tuple(weight.shape), weight.stride(), weight.dtype, weight.device, version, checksum
+    return weight.data_ptr(), weight.shape, weight.stride(), weight.dtype, weight.device, version
 
 
 _cache = _SpectrumCache(limit=512 << 20)
