@@ -31,13 +31,13 @@ def slab_forward(
     cols_f = tl.program_id(2) * BF + tl.arange(0, BF)
     m = plane // depth
     x += (m // channels) * stride_b + (m % channels) * stride_c + (plane % depth) * stride_d
-    p = tl.zeros([BL, BF], tl.float32)
-    q = tl.zeros([BL, BF], tl.float32)
-    i = tl.zeros([BL, BF], tl.float32)
+    p = tl.full([BL, BF], 0.0, tl.float32)
+    q = tl.full([BL, BF], 0.0, tl.float32)
+    i = tl.full([BL, BF], 0.0, tl.float32)
     for h0 in range(0, H, BH):
         rows_h = h0 + tl.arange(0, BH)
-        real = tl.zeros([BH, BF], tl.float32)
-        imag = tl.zeros([BH, BF], tl.float32)
+        real = tl.full([BH, BF], 0.0, tl.float32)
+        imag = tl.full([BH, BF], 0.0, tl.float32)
         for w0 in range(0, W, BW):
             cols_w = w0 + tl.arange(0, BW)
             inside = (rows_h < H)[:, None] & (cols_w < W)[None, :]
@@ -67,9 +67,9 @@ def _along_depth(
     N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """``BL`` frequencies of the first axis for ``BN`` columns of one map ``z [D, N]``."""
-    p = tl.zeros([BL, BN], tl.float32)
-    q = tl.zeros([BL, BN], tl.float32)
-    i = tl.zeros([BL, BN], tl.float32)
+    p = tl.full([BL, BN], 0.0, tl.float32)
+    q = tl.full([BL, BN], 0.0, tl.float32)
+    i = tl.full([BL, BN], 0.0, tl.float32)
     for d0 in range(0, D, BD):
         rows_d = d0 + tl.arange(0, BD)
         at = z + rows_d.to(tl.int64)[:, None] * N + cols[None, :]
@@ -105,13 +105,13 @@ def pencil(
     cols = (tl.program_id(0) % blocks) * BN + tl.arange(0, BN)
     rows_o = tl.program_id(1) * BO + tl.arange(0, BO)
     inside = cols < N
-    p = tl.zeros([BO, BN], tl.float32)
-    q = tl.zeros([BO, BN], tl.float32)
-    i = tl.zeros([BO, BN], tl.float32)
+    p = tl.full([BO, BN], 0.0, tl.float32)
+    q = tl.full([BO, BN], 0.0, tl.float32)
+    i = tl.full([BO, BN], 0.0, tl.float32)
     for l0 in range(0, LP, BL):
         rows_l = l0 + tl.arange(0, BL)
-        real = tl.zeros([BL, BN], tl.float32)
-        imag = tl.zeros([BL, BN], tl.float32)
+        real = tl.full([BL, BN], 0.0, tl.float32)
+        imag = tl.full([BL, BN], 0.0, tl.float32)
         for t in range(TERMS):
             map_a = m + t * channels
             map_b = m % channels if B_IS_KERNEL else map_a
@@ -158,12 +158,12 @@ def slab_inverse(
     cols_w = tl.program_id(2) * BW + tl.arange(0, BW)
     m = plane // depth
     z += plane * (L * F)
-    y = tl.zeros([BH, BW], tl.float32)
+    y = tl.full([BH, BW], 0.0, tl.float32)
     for f0 in range(0, F, BF):
         cols_f = f0 + tl.arange(0, BF)
-        p = tl.zeros([BH, BF], tl.float32)
-        q = tl.zeros([BH, BF], tl.float32)
-        i = tl.zeros([BH, BF], tl.float32)
+        p = tl.full([BH, BF], 0.0, tl.float32)
+        q = tl.full([BH, BF], 0.0, tl.float32)
+        i = tl.full([BH, BF], 0.0, tl.float32)
         for l0 in range(0, L, BL):
             rows_l = l0 + tl.arange(0, BL)
             inside = (rows_l < L)[:, None] & (cols_f < F)[None, :]
