@@ -4,7 +4,7 @@
 #   make demo SCAN=scan.nii.gz TASK=openkbp     the same on a scan of your own (TRUTH=labels.nii.gz adds Dice)
 #   make test                                   all tests (REP3D_DATA=folder adds those on real scans)
 #   make lint                                   ruff
-#   make bench                                  operator, memory of inference, clicks in the editor; to benchmarks/results
+#   make bench                                  operator, whole scans, clicks in the editor; to benchmarks/results
 #   make clean                                  remove .venv, caches and demo-output
 
 PYTHON ?= python3
@@ -51,7 +51,7 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/operator.py
-	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/whole_scan.py
 	$(BIN)/python benchmarks/editor_click.py
 
 clean:

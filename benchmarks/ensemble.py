@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 import torch
+from child_process import peak_bytes
 from machine import machine
-from memory import peak_bytes
 from rich.console import Console
 from rich.table import Table
 

@@ -19,14 +19,19 @@ STAND_IN = "stand-in"  # costs next to nothing: what is left is the pipeline
 PHANTOM_HU = (-175.0, 250.0)
 
 
-def write_scan(path: Path, size: tuple[int, int, int], spacing: tuple[float, float, float], seed: int = 3) -> None:
-    """A generated abdomen as NIfTI, int16: the same body on any grid, stretched to its height, with noise."""
+def write_scan(
+    path: Path, size: tuple[int, int, int], spacing: tuple[float, float, float], seed: int = 3, body_mm: float = 3.0
+) -> None:
+    """A generated abdomen as NIfTI, int16: the same body on any grid, stretched to its height, with noise.
+
+    ``body_mm``: voxel size at which it is drawn before it is interpolated.
+    """
     import SimpleITK as sitk
     from rep3d.data.preprocess import interpolation_matrix
     from rep3d.phantom.generator import generate
 
-    body = generate(seed, spacing=(3.0, 3.0, 3.0), noise=0.0)
-    steps = [spacing[0] / 3, spacing[1] / 3, body.image.shape[2] / size[2]]
+    body = generate(seed, spacing=(body_mm, body_mm, body_mm), noise=0.0)
+    steps = [spacing[0] / body_mm, spacing[1] / body_mm, body.image.shape[2] / size[2]]
     matrices = []
     for new, old, step in zip(size, body.image.shape, steps):
         centres = (np.arange(new) - (new - 1) / 2) * step + (old - 1) / 2

@@ -33,8 +33,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from child_process import peak_bytes
 from machine import machine
-from memory import peak_bytes
 
 RESULTS = Path(__file__).parent / "results" / "training_memory.json"
 #: network -> (patch, crops, classes incl. background) of every case; the last of each is left out of the fit.

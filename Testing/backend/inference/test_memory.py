@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,28 +13,45 @@ from rep3d.errors import OutOfMemory
 from rep3d.inference.checks import WORKSPACE_VALUES, estimate_bytes, prepare_bytes, window_bytes
 from rep3d.inference.pipeline import segment_volume
 
-BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "memory.py"
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 SIZE = (200, 200, 160)
 
 
-@pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("memory_benchmark", BENCHMARK)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def whole_scan(monkeypatch):
+    """The benchmark, which is a script among others."""
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    import whole_scan
+
+    return whole_scan
 
 
-def test_memory_is_independent_of_classes_on_the_native_grid(benchmark):
+def test_memory_is_independent_of_classes_on_the_native_grid(whole_scan, tmp_path):
     """20 classes more would be 512 MB more as float32 on the native grid; a quarter of that is more than enough."""
-    options = {"network_spacing": (4.0, 4.0, 4.0), "patch": (32, 32, 32), "overlap": 0.25}
-    row, few = (benchmark.measure(SIZE, (0.8, 0.8, 1.0), n, **options) for n in (24, 4))
+    whole_scan.write_scan(tmp_path / "scan.nii", SIZE, (0.8, 0.8, 1.0), body_mm=6.0)
+    how = {"program": "rep3d", "network": "stand-in", "batch": 1}
+    how |= {"spacing_mm": [4.0, 4.0, 4.0], "patch": [32, 32, 32], "overlap": 0.25}
+
+    def measure(classes):
+        out = tmp_path / f"{classes}.nii.gz"
+        return whole_scan.measure(tmp_path / "scan.nii", out, how | {"classes": classes}, threads=1)
+
+    row, few = measure(24), measure(4)
     assert row["classes_found"] >= 20
     native = float(np.prod(SIZE))
     assert row["above_model"] - few["above_model"] < 0.25 * 20 * native * 4
     # int16 scan twice while it is read, the estimate that is checked before a run, and what is imported on the way
     estimate = estimate_bytes(SIZE, row["network_grid"], (32, 32, 32), 24)
     assert row["above_model"] < 4 * native + estimate + 150e6
+
+
+def test_a_process_that_takes_too_much_is_ended(whole_scan, tmp_path):
+    """Also one whose run failed tells why."""
+    how = {"program": "rep3d", "network": "stand-in", "classes": 2, "spacing_mm": [4.0] * 3, "patch": [32] * 3}
+    how |= {"overlap": 0, "batch": 1}
+    assert whole_scan.measure(tmp_path / "none.nii", tmp_path / "o.nii.gz", how, 1e6)["exceeded_gb"] > 0.001
+    with pytest.raises(RuntimeError, match=r"none\.nii"):
+        whole_scan.measure(tmp_path / "none.nii", tmp_path / "o.nii.gz", how)
 
 
 @pytest.mark.parametrize(
