@@ -47,7 +47,8 @@ class WarmModels:
         file = locate(task, path)
         key = file_state(file)
         if key is None or key != self._file or self._weights is None:
-            self.unload()
+            if self._weights is not None:
+                self.unload()
             self._weights = load_weights(file)
             self._file = key
         trained_for = self._weights.meta.task.key
