@@ -4,7 +4,7 @@
 #   make demo SCAN=scan.nii.gz TASK=openkbp     the same on a scan of your own (TRUTH=labels.nii.gz adds Dice)
 #   make test                                   all tests (REP3D_DATA=folder adds those on real scans)
 #   make lint                                   ruff
-#   make bench                                  operator, whole scans, clicks in the editor; to benchmarks/results
+#   make bench                                  all benchmarks, beside the results that are stored (BENCH_ARGS=--quick)
 #   make clean                                  remove .venv, caches and demo-output
 
 PYTHON ?= python3
@@ -22,6 +22,7 @@ WEIGHTS ?=
 TRUTH ?=
 OUT ?= demo-output
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .PHONY: demo test lint bench clean setup
 .DEFAULT_GOAL := demo
@@ -50,9 +51,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/operator.py
-	$(BIN)/python benchmarks/whole_scan.py
-	$(BIN)/python benchmarks/editor_click.py
+	$(BIN)/python benchmarks/run_all.py $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis demo-output backend/*.egg-info
