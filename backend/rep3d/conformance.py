@@ -18,14 +18,15 @@ import torch.nn.functional as F
 from numpy.lib.stride_tricks import sliding_window_view
 
 from rep3d import ops
-from rep3d.errors import DeviceUnavailable, DeviceUnsound
+from rep3d.errors import DeviceUnavailable, DeviceUnsound, Rep3DError
 from rep3d.inference.devices import autocast, describe_device, is_out_of_memory, memory_errors
 from rep3d.ops import choice
 from rep3d.ops.plan import METHODS
 
-#: Largest allowed error, relative, in the Frobenius norm. Right results lie ten times below: float32 near 1e-6, TF32
-#: near 3e-4, bfloat16 (rounded inputs, one rounding at the end) near 2e-3. Wrong ones were seen at 0.5 and more.
-BOUNDS = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 2e-2}
+#: Largest allowed error, relative, in the Frobenius norm. Right results lie well below: float32 near 1e-6, TF32 near
+#: 3e-4, bfloat16 near 2e-3 (rounded inputs, one rounding at the end; Triton rounds between its kernels: 8e-3). Wrong ones
+#: were seen at 0.5 and more.
+BOUNDS = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 3e-2}
 PRECISIONS = ("float32", "bfloat16")
 SEEDS = (0, 1)  # memory that nobody wrote may hold the right values once
 
@@ -206,7 +207,9 @@ def _error(run, truth, adjoint, x, weight, device, precision, gradients) -> floa
                 (gx,) = torch.autograd.grad(y, leaf, torch.from_numpy(gy).to(y.dtype).to(device))
             pairs.append((gx, adjoint(gy, weight)))
         return max(_relative(found.detach().float().cpu().double().numpy(), right) for found, right in pairs)
-    except RuntimeError as error:
+    except Rep3DError:
+        raise
+    except Exception as error:  # compilers of kernels have errors of their own kinds
         if is_out_of_memory(error) or "CUDA error" in str(error) or type(error).__name__ == "AcceleratorError":
             raise
         return next(iter(str(error).splitlines()), type(error).__name__)
