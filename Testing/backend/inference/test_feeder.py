@@ -95,13 +95,21 @@ def test_air_in_a_scan_is_computed_once(scan, small_task, blur):
     rng = np.random.default_rng(0)
     array[:12], array[:, :12] = rng.uniform(0, 100, (12, 60, 16)), rng.uniform(0, 100, (60, 12, 16))
     volume, task = Volume(array, np.eye(4)), replace(small_task, patch=PATCH)
-    plain = segment_volume(volume, blur, task, device="cpu", skip_empty=False)
-    skipped = segment_volume(volume, blur, task, device="cpu")
+    plain = segment_volume(volume, blur, task, device="cpu", batch=1, skip_empty=False)
+    skipped = segment_volume(volume, blur, task, device="cpu", batch=1)
     np.testing.assert_array_equal(plain.labelmap, skipped.labelmap)
     assert plain.settings["windows_skipped"] == 0
     assert skipped.settings["windows"] == plain.settings["windows"]
     assert skipped.settings["windows_skipped"] > 0.4 * skipped.settings["windows"]
     assert skipped.settings["batch"] == 1
+
+
+@pytest.mark.parametrize(("patch", "size"), [((48, 48, 48), 2), ((48, 48, 49), 1)])
+def test_auto_takes_two_small_windows_on_a_processor(patch, size):
+    cpu = torch.device("cpu")
+    assert Feeder(nn.Identity(), cpu, "auto", patch=patch).size == size
+    assert Feeder(nn.Identity(), cpu, 5, patch=patch).size == 5
+    assert Feeder(nn.Identity(), torch.device("mps"), "auto", patch=patch).size == 1
 
 
 @pytest.mark.parametrize("axes", [(), (0, 2)])

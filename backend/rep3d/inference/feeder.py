@@ -7,6 +7,7 @@ the windows is the same as if all of them were computed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +21,7 @@ from rep3d.inference.devices import is_out_of_memory
 Predictor = Callable[[Tensor], Tensor] | nn.Module
 Where = tuple[slice, ...]  # of a window in [C, D, H, W]
 MAX_AUTO = 16  # windows at once: a cancelled run waits for those that were begun
+SMALL_PATCH = 48**3  # voxels; PyTorch's convolutions are slow on a processor for one small patch, not for two of them
 SHARE = 0.7  # of a GPU's free memory that a batch may take; the rest is for fragments and other programs
 SLAB_SHARE = 0.3  # of it that the slab of sums may take; a larger one stays with the volume
 
@@ -37,6 +39,15 @@ def check_batch(batch: int | str) -> int | str:
     return size
 
 
+def first_batch(batch: int | str, device: torch.device | None, patch: tuple[int, ...] | None) -> int:
+    """Windows at once to begin with: what was asked for; for "auto" 2 small ones on a processor, else 1."""
+    batch = check_batch(batch)
+    if isinstance(batch, int):
+        return batch
+    small = patch is not None and math.prod(patch) <= SMALL_PATCH
+    return 2 if small and device is not None and device.type == "cpu" else 1
+
+
 @dataclass
 class _Chunk:
     """Windows in order: a cut of the volume where all voxels are the same, None for the next one of ``x_BCDHW``."""
@@ -50,7 +61,8 @@ class Feeder:
 
     Args:
         device: where the predictor wants its input; default: where the volume is.
-        batch: windows at once. "auto": as many as fit a CUDA GPU, judged by what one window takes; 1 elsewhere.
+        batch: windows at once. "auto": as many as fit a CUDA GPU, judged by what one window takes; elsewhere 1, but 2
+            on a processor for a ``patch`` of at most 48^3 voxels.
         skip_constant: do not compute windows of one value again; for predictors without a memory of their own.
 
     Attributes:
@@ -64,10 +76,10 @@ class Feeder:
         device: torch.device | None = None,
         batch: int | str = 1,
         skip_constant: bool = False,
+        patch: tuple[int, int, int] | None = None,
     ):
-        batch = check_batch(batch)
         self.predictor, self.device, self.skip_constant = predictor, device, skip_constant
-        self.size = 1 if batch == "auto" else int(batch)
+        self.size = first_batch(batch, device, patch)
         self.windows = self.skipped = 0
         self.too_many: int | None = None
         cuda = device is not None and device.type == "cuda"
