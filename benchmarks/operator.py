@@ -1,10 +1,12 @@
-"""Time every algorithm of rep3d.ops.depthwise_conv3d beside PyTorch's own conv3d, in one run, at the networks' shapes.
+"""Time the large-kernel operator beside PyTorch's own conv3d, plain torch.fft and fft-conv-pytorch, in one run.
 
-    python benchmarks/operator.py                        # all shapes; writes benchmarks/results/operator.json
-    python benchmarks/operator.py --quick                # the 48-channel stages only, fewer repeats, under 5 minutes
+    python benchmarks/operator.py             # stages and sweeps; writes the JSON and docs/pictures/operator_cost.png
+    python benchmarks/operator.py --quick     # the stages of the 48-channel network only, fewer repeats, no picture
+    python benchmarks/operator.py --markdown  # of the stored JSON, run nothing: the tables of docs/operator.md
 
-Contestants take turns and the smallest time of each counts, so that a busy machine disturbs all alike. PyTorch's
-backward of one 48-channel 48^3 layer takes many minutes on a CPU: it is timed once on 2 channels and scaled by C / 2
+Contestants take turns and the smallest time of each counts, so that a busy machine disturbs all alike; each shape has a
+process of its own. Choices of ``auto`` are measured anew, in a folder that is thrown away. PyTorch's backward of one
+48-channel 48^3 layer takes minutes on a CPU: it is timed once on 2 channels and scaled by C / 2
 ("aten_backward_scaled_from_channels" in the results). "aten" is conv3d with groups=C as it stands, kernel uncropped.
 """
 
@@ -13,137 +15,178 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
-from collections.abc import Callable
-from functools import partial
+import tempfile
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
+from child_process import run_child
 from machine import load_average, machine
-from rep3d.ops import clear_spectrum_cache, depthwise_conv3d
-from rep3d.ops.choice import CANDIDATES
+from record import write_record
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 STAGES = ((48, 48), (96, 24), (192, 12), (384, 6))
 SMALL = ((16, 32), (32, 16), (64, 8), (96, 4))
 KERNEL = 21
-PROBE = 2  # channels on which aten's backward is timed
+#: What the picture is drawn from: (channels, size, kernel) along one of the three.
+SWEEPS = {
+    "kernel": [(48, 24, k) for k in (3, 5, 7, 9, 11, 13, 15, 21, 31)],
+    "size": [(48, n, KERNEL) for n in (4, 6, 8, 12, 16, 24, 32, 48)],
+    "channels": [(c, 24, KERNEL) for c in (6, 12, 24, 48, 96, 192)],
+}
+MEASURES = {
+    "forward_constant_weight_ms": "forward, constant weight",
+    "forward_changing_weight_ms": "forward, changing weight",
+    "gradient_of_x_ms": "gradient of x",
+    "gradient_of_weight_ms": "gradient of weight",
+    "forward_backward_ms": "forward and backward",
+}
+OTHERS = ("aten", "torch.fft", "torch.fft, kept spectrum", "fft-conv-pytorch")
+OURS = ("direct", "fft", "matmul", "hybrid", "auto")
 HERE = Path(__file__).resolve().parent
 
 
-def smallest(contestants: dict[str, Callable[[], object]], repeats: int, budget_s: float) -> dict[str, float]:
-    """Smallest milliseconds of each over ``repeats`` rounds (fewer once ``budget_s`` is spent), after one warm-up."""
-    times = {}
-    for name, run in contestants.items():
-        run()
-        times[name] = float("inf")
-    start = time.perf_counter()
-    for round_ in range(repeats):
-        for name, run in contestants.items():
-            begin = time.perf_counter()
-            run()
-            times[name] = min(times[name], (time.perf_counter() - begin) * 1e3)
-        if time.perf_counter() - start > budget_s and round_ >= 2:
-            break
-    return times
+def shapes(quick: bool) -> dict[tuple[int, int, int], bool]:
+    """(channels, size, kernel) -> whether everything is measured there."""
+    result = {(c, n, KERNEL): True for c, n in (STAGES if quick else STAGES + SMALL)}
+    for sweep in () if quick else SWEEPS.values():
+        for shape in sweep:
+            result.setdefault(shape, False)
+    return result
 
 
-def forward_and_backward(function: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor, gy: Tensor):
-    leaves = x.detach().requires_grad_(), weight.detach().requires_grad_()
-    return torch.autograd.grad(function(*leaves), leaves, gy)
+def limits(row: dict, rates: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Algorithm -> milliseconds that its operations and its bytes imply, and how many times longer it takes."""
+    result = {}
+    for name, work in row["least"].items():
+        gflops = max(rates["mm_gflops"], rates["product_gflops"])
+        compute, memory = work["flops"] / gflops / 1e6, work["bytes"] / rates["copy_gb_per_s"] / 1e6
+        distance = row["forward_constant_weight_ms"][name] / max(compute, memory)
+        result[name] = {"compute_ms": compute, "memory_ms": memory, "distance": distance}
+    return result
 
 
-def measure(channels: int, size: int, repeats: int, budget_s: float) -> dict:
-    torch.manual_seed(0)
-    x, gy = torch.randn(1, channels, size, size, size), torch.randn(1, channels, size, size, size)
-    weight = torch.randn(channels, 1, KERNEL, KERNEL, KERNEL)
-
-    def aten(x: Tensor, weight: Tensor) -> Tensor:
-        return F.conv3d(x, weight, padding=KERNEL // 2, groups=x.shape[1])
-
-    names = [*CANDIDATES, "auto"]
-    functions = {name: partial(depthwise_conv3d, algorithm=name) for name in names}
-    load_before = load_average()
-    with torch.no_grad():
-        frozen = {name: partial(function, x, weight) for name, function in functions.items()}
-        constant = smallest({"aten": partial(aten, x, weight), **frozen}, repeats, budget_s)
-    trained = weight.clone().requires_grad_()
-    changing = smallest({n: partial(functions[n], x, trained) for n in names}, repeats, budget_s)
-    # The direct backward exists for the smallest maps; elsewhere it would take seconds to minutes.
-    both = [n for n in names if n != "direct" or size <= 6]
-    full = smallest({n: partial(forward_and_backward, functions[n], x, weight, gy) for n in both}, repeats, budget_s)
-    few = min(PROBE, channels)
-    aten_backward = aten_backward_ms(aten, x[:, :few], weight[:few], gy[:, :few]) * channels / few
-    aten_full = constant["aten"] + aten_backward
-    clear_spectrum_cache()
-    return {
-        "channels": channels,
-        "size": size,
-        "kernel": KERNEL,
-        "forward_constant_weight_ms": constant,
-        "forward_changing_weight_ms": changing,
-        "forward_backward_ms": {"aten": aten_full, **full},
-        "aten_backward_scaled_from_channels": few,
-        "speedup_forward_constant_weight": {n: constant["aten"] / constant[n] for n in names},
-        "speedup_forward_changing_weight": {n: constant["aten"] / changing[n] for n in names},
-        "speedup_forward_backward": {n: aten_full / full[n] for n in both},
-        "load_average": [load_before, load_average()],
-    }
+def ratios(rows: list[dict]) -> dict[str, float]:
+    """How many times faster ``auto`` is: than plain torch.fft, than the best of the others, than our best by name."""
+    result = {}
+    for row in rows:
+        where = f"{row['channels']} x {row['size']}^3 k{row['kernel']}"
+        for key, words in MEASURES.items():
+            times = row.get(key)
+            if times is None:
+                continue
+            auto = times["auto"]
+            result[f"{words}, {where}: auto over torch.fft"] = times["torch.fft"] / auto
+            result[f"{words}, {where}: auto over the best of the others"] = (
+                min(times[name] for name in OTHERS if name in times) / auto
+            )
+            named = [times[name] for name in OURS[:-1] if name in times]
+            result[f"{words}, {where}: auto over the best algorithm by name"] = min(named) / auto
+    return result
 
 
-def aten_backward_ms(aten: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor, gy: Tensor) -> float:
-    """Milliseconds of one backward (once: it is long, and nothing in it needs warming up)."""
-    leaves = x.detach().clone().requires_grad_(), weight.detach().clone().requires_grad_()
-    y = aten(*leaves)
-    start = time.perf_counter()
-    torch.autograd.grad(y, leaves, gy.contiguous())
-    return (time.perf_counter() - start) * 1e3
-
-
-def table(title: str, rows: list[dict], times: str, ratios: str) -> Table:
-    names = ["aten", *CANDIDATES, "auto"]
-    result = Table(title=f"{title}: milliseconds (times faster than aten)")
-    for column in ("channels", "size", *names):
+def table(key: str, rows: list[dict]) -> Table:
+    """Milliseconds of one measure, and times faster than aten."""
+    names = [n for n in (*OTHERS, *OURS) if any(n in row.get(key, {}) for row in rows)]
+    result = Table(title=f"{MEASURES[key]}: milliseconds (times faster than aten)")
+    for column in ("channels", "size", "kernel", *names):
         result.add_column(column, justify="right")
     for row in rows:
-        aten = row["forward_constant_weight_ms"]["aten"]
-        cells = []
-        for name in names:
-            ms = row[times].get(name, aten if name == "aten" else None)
-            ratio = row[ratios].get(name)
-            cells.append("-" if ms is None else f"{ms:.2f}" + (f" ({ratio:.1f}x)" if ratio else ""))
-        result.add_row(str(row["channels"]), f"{row['size']}^3", *cells)
+        if key in row:
+            times = row[key]
+            cells = [f"{times[n]:.2f} ({times['aten'] / times[n]:.1f}x)" if n in times else "-" for n in names]
+            result.add_row(str(row["channels"]), f"{row['size']}^3", f"{row['kernel']}^3", *cells)
     return result
+
+
+def markdown(record: dict) -> str:
+    """The tables of docs/operator.md, section Speed."""
+    about, rates = record["machine"], record["rates"]
+    lines = [
+        f"{about['processor']} ({about['cpu_capability']}), {about['threads']} threads, torch {about['torch']}, "
+        f"float32, kernel 21^3, load average {about['load_average_at_start']} at the start.",
+        "",
+    ]
+    stages = [row for row in record["rows"] if "forward_changing_weight_ms" in row]
+    for key in ("forward_constant_weight_ms", "forward_changing_weight_ms", "forward_backward_ms"):
+        names = [n for n in (*OTHERS, "auto") if n in stages[0][key]]
+        lines += [f"Milliseconds, {MEASURES[key]}; in brackets how many times faster `auto` is:", ""]
+        lines += ["| channels, maps | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+        for row in stages:
+            times = row[key]
+            cells = [_short(times[n]) + (f" ({times[n] / times['auto']:.1f}x)" if n != "auto" else "") for n in names]
+            lines.append(f"| {row['channels']}, {row['size']}^3 | " + " | ".join(cells) + " |")
+        lines.append("")
+    lines += [
+        f"Limits of the machine: {rates['product_gflops']:.0f} GFLOP/s in large matrix products "
+        f"({rates['mm_gflops']:.0f} by `torch.mm`), {rates['copy_gb_per_s']:.0f} GB/s in a large copy. Milliseconds "
+        "that these imply for the forward with a constant weight, and how many times longer it takes:",
+        "",
+        "| channels, maps | auto took | its operations | its bytes | times the larger |",
+        "|---|---|---|---|---|",
+    ]
+    for row in stages:
+        name = row["auto_is"].get("forward, constant weight", "direct")
+        if name in row["limits"]:
+            limit, took = row["limits"][name], row["forward_constant_weight_ms"]["auto"]
+            compute, memory = limit["compute_ms"], limit["memory_ms"]
+            lines.append(
+                f"| {row['channels']}, {row['size']}^3 | {name}, {_short(took)} | {_short(compute)} | {_short(memory)} "
+                f"| {took / max(compute, memory):.1f} |"
+            )
+    return "\n".join(lines)
+
+
+def _short(ms: float) -> str:
+    return f"{ms:,.0f}".replace(",", " ") if ms >= 100 else f"{ms:.1f}" if ms >= 10 else f"{ms:.2f}"
+
+
+def run(quick: bool, threads: int | None, console: Console) -> tuple[dict[str, float], list[dict]]:
+    """Rates of the machine, and a row for each shape."""
+    pace = {"budget_s": 0.4, "rounds": 2} if quick else {"budget_s": 2.5, "rounds": 3}
+    script = HERE / "operator_row.py"
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["REP3D_CACHE_DIR"] = folder
+        rates = run_child(script, {"rates": True, "threads": threads})
+        rows = []
+        for (channels, size, kernel), everything in shapes(quick).items():
+            console.print(f"{channels} channels, {size}^3, kernel {kernel}^3 ...")
+            arguments = {"channels": channels, "size": size, "kernel": kernel, "everything": everything, **pace}
+            row = run_child(script, {**arguments, "threads": threads})
+            rows.append({**row, "limits": limits(row, rates)})
+    return rates, rows
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="stages of the 48-channel network only, fewer repeats")
     parser.add_argument("--threads", type=int, help="threads for PyTorch (default: its own choice)")
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "operator.json", help="JSON file to write")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "operator.json", help="JSON file to write")
+    parser.add_argument("--picture", type=Path, default=HERE.parent / "docs" / "pictures" / "operator_cost.png")
+    parser.add_argument("--markdown", action="store_true", help="print the tables of --out and stop; runs nothing")
     args = parser.parse_args()
+    if args.markdown:
+        print(markdown(json.loads(args.out.read_text(encoding="utf-8"))))
+        return 0
     if args.threads:
         torch.set_num_threads(args.threads)
-    console = Console(width=140)
-    result = {"machine": machine(), "rows": []}
-    for channels, size in STAGES if args.quick else STAGES + SMALL:
-        console.print(f"{channels} channels, {size}^3, kernel {KERNEL}^3 ...")
-        result["rows"].append(measure(channels, size, 5 if args.quick else 25, 3.0 if args.quick else 12.0))
-    for title, times, ratios in (
-        ("Forward, constant weight", "forward_constant_weight_ms", "speedup_forward_constant_weight"),
-        ("Forward, changing weight", "forward_changing_weight_ms", "speedup_forward_changing_weight"),
-        ("Forward and backward", "forward_backward_ms", "speedup_forward_backward"),
-    ):
-        console.print(table(title, result["rows"], times, ratios))
-    console.print(f"load average: {result['machine']['load_average_at_start']} at start, {load_average()} at end")
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = args.output.with_name(args.output.name + ".tmp")
-    temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, args.output)
-    console.print(f"written: {args.output}")
+    console = Console(width=170)
+    about = machine()
+    rates, rows = run(args.quick, args.threads, console)
+    for key in MEASURES:
+        console.print(table(key, rows))
+    console.print(f"rates of the machine: {', '.join(f'{name} {value:.1f}' for name, value in rates.items())}")
+    for row in rows:
+        away = ", ".join(f"{name} {limit['distance']:.1f}" for name, limit in row["limits"].items())
+        console.print(f"{row['channels']} x {row['size']}^3 k{row['kernel']}: times the machine's limit: {away}")
+    console.print(f"load average: {about['load_average_at_start']} at start, {load_average()} at end")
+    write_record(args.out, about, rows, ratios(rows), rates=rates)
+    console.print(f"written: {args.out}")
+    if not args.quick:
+        from operator_picture import draw
+
+        draw(rows, SWEEPS, args.picture)
+        console.print(f"written: {args.picture}")
     return 0
 
 

@@ -32,6 +32,9 @@ CANDIDATES = ("direct", *METHODS)
 #: What may be asked for or stored: Triton is a candidate on GPUs only.
 KNOWN = (*CANDIDATES, triton_path.NAME)
 
+#: (gradient of x wanted, gradient of the weight wanted) -> direction; the other one is "forward".
+BACKWARD = {(True, True): "backward", (True, False): "gradient of x", (False, True): "gradient of weight"}
+
 #: Multiply-adds of the direct algorithm below which it is taken without measuring: all would be dominated by overhead.
 TINY = 4e6
 #: Multiply-adds per second that no device exceeds (per CPU thread; per accelerator).
@@ -132,8 +135,11 @@ def direct_code_bytes(direction: str, x: Tensor, weight: Tensor) -> float:
     def code(taps: list[int]) -> float:
         return CODE_PER_TAP * math.prod(taps) * min(x.shape[4], taps[2]) ** 2
 
-    total = code([cropped_kernel(n, k) for n, k in zip(x.shape[2:], weight.shape[2:])])
-    return total + code(list(x.shape[2:])) if direction == "backward" else total  # gw has maps as its kernels
+    with_taps = code([cropped_kernel(n, k) for n, k in zip(x.shape[2:], weight.shape[2:])])
+    with_maps = code(list(x.shape[2:]))  # in the gradient of the weight, maps are the kernels
+    if direction == "gradient of weight":
+        return with_maps
+    return with_taps + with_maps if direction == "backward" else with_taps
 
 
 def situation(direction: str, x: Tensor, weight: Tensor, constant_weight: bool) -> str:

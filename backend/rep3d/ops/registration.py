@@ -118,7 +118,8 @@ def backward_op(
             few = slice(0, 1), slice(0, channels)
             run_backward(name, gy[few], x[few], weight[:channels], need_x, need_weight, False)
 
-    name = choice.resolve(algorithm, "backward", x, weight, constant_weight, run)
+    direction = choice.BACKWARD[need_x, need_weight]
+    name = choice.resolve(algorithm, direction, x, weight, constant_weight, run)
     return run_backward(name, gy, x, weight, need_x, need_weight, constant_weight)
 
 
