@@ -180,10 +180,6 @@ def main() -> int:
         "import torch over rep3d tasks": best["import torch"] / best["rep3d tasks"],
         "import torch and monai over the worker's hello": (best["import torch"] + best["import monai"])
         / best["worker: hello"],
-        "first segment over the second, whose model is there": best["worker: first segment"]
-        / best["worker: second segment"],
-        "first segment at once over the first after a pause": best["worker: first segment"]
-        / best["worker: first segment after a pause"],
     }
     if "MRML layer" in best:
         ratios[f"{LAYER_S} s limit over importing the MRML layer"] = LAYER_S / best["MRML layer"]

@@ -11,7 +11,8 @@ import pytest
 #: Imports of a second and more, and what only training, figures, DICOM or the command line need.
 HEAVY = {
     "torch", "torch._dynamo", "monai", "sympy", "scipy", "SimpleITK", "matplotlib", "lightning_fabric", "lightning",
-    "tensorboard", "highdicom", "pydicom", "nibabel", "ray", "onnx", "onnxruntime", "pandas", "IPython",
+    "tensorboard", "highdicom", "pydicom", "nibabel", "ray", "onnx", "onnxruntime", "openvino", "triton",
+    "pandas", "IPython",
 }  # fmt: skip
 
 
