@@ -46,6 +46,7 @@ def erf(
     Over many patches: radius and volume that hold 20, 50, 90 and 99 % of |gradient|, profile, Gaussian fit, share of
     the theoretical field, with bootstrap intervals. With --at: the field of one answer on the scan's own grid.
     """
+    from rep3d import conformance
     from rep3d.errors import BadInput
     from rep3d.inference.devices import resolve_device
     from rep3d.interpret.map_files import MAP_FORMATS
@@ -55,6 +56,7 @@ def erf(
         raise BadInput(f"--format {format!r} is unknown", f"Choose {', '.join(MAP_FORMATS)}.")
     size = numbers(patch, "--patch", int) if patch else None
     chosen = resolve_device(device)
+    conformance.require(chosen, "float32", gradients=True)
     loaded = [load_subject(text) for text in subjects]
     if at or at_mm:
         if len(loaded) != 1 or len(image) != 1 or len(classes) > 1 or (at and at_mm):
