@@ -104,11 +104,10 @@ class Feeder:
             if self._copies is not None and not first:
                 ahead = self._gather(x_CDHW, rest)  # cut and sent while the device computes
             computed = chain(begun, answers)
-            begun = []
             for cut in chunk.cuts:
                 self.windows += 1
                 yield next(computed) if cut is None else self._of_constant(cut)
-            del answers, computed  # and with them the logits, before the next ones are made
+            del begun, answers, computed  # and with them the logits, before the next ones are made
             chunk = ahead or self._gather(x_CDHW, rest)
         self._wait()
 
@@ -196,7 +195,7 @@ class Feeder:
         self._wait()
         event, answer = torch.cuda.Event(), torch.empty((), dtype=torch.bool, pin_memory=True)
         answer.copy_(finite, non_blocking=True)
-        event.record()
+        event.record(torch.cuda.current_stream(logits.device))
         self._unchecked = event, answer
 
     def _wait(self) -> None:
