@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rep3d.ops import depthwise_conv3d, spectral
+from rep3d.ops import depthwise_conv3d, products, spectral
 from rep3d.ops.oracle import conv3d_reference, gradients_reference
 
 NAMED = ("direct", "fft", "matmul", "hybrid")
@@ -177,3 +177,12 @@ def test_a_constant_field_counts_the_taps(algorithm):
     expected = torch.einsum("i,j,k->ijk", *(torch.tensor(line, dtype=torch.float32) for line in lines))
     assert torch.allclose(y[0, 0], expected, rtol=1e-5)
     assert math.isclose(float(y[0, 0, 0, 0, 0]), 2 * 3 * 6, rel_tol=1e-5)
+
+
+@pytest.mark.parametrize("algorithm", ("matmul", "hybrid"))
+def test_products_without_onednn(algorithm, monkeypatch):
+    """Where PyTorch has no oneDNN, its own matrix product gives the same values."""
+    monkeypatch.setattr(products, "_linear", None)
+    assert_agrees((2, 3, 6, 7, 8), (5, 3, 7), torch.float32, (algorithm,))
+    rows, matrix = torch.randn(5, 3), torch.randn(4, 3)
+    assert torch.equal(products.product(rows, matrix), rows @ matrix.T)
