@@ -16,6 +16,9 @@ settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+# Preparing OpenVINO takes seconds for each set of weights: the tests of the engines ask for it themselves.
+os.environ.setdefault("REP3D_ENGINE", "torch")
+
 LAST = ("Testing/gui", "Testing/packaging")
 
 

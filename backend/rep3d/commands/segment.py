@@ -35,6 +35,10 @@ def segment(
     precision: str = typer.Option(
         "auto", help="auto (bfloat16 on GPUs that have it, else float32), float32, bfloat16."
     ),
+    engine: str = typer.Option(
+        "auto",
+        help="auto (the faster one here, where OpenVINO is installed and the device is the CPU), torch, openvino.",
+    ),
     overlap: float = typer.Option(0.5, help="Overlap of neighbouring windows, 0 to 0.9."),
     tta: bool = typer.Option(
         False,
@@ -43,7 +47,7 @@ def segment(
         "ones, because mirroring would swap left and right. Takes 3 to 8 times as long.",
     ),
     batch_size: str = typer.Option(
-        "auto", help="Windows at once: auto (as many as fit a CUDA GPU, else 1) or a number."
+        "auto", help="Windows at once: auto (as many as fit a CUDA GPU; on a processor 1, or 2 small ones) or a number."
     ),
     roi: str = typer.Option("", help="Only this region: R0,R1,A0,A1,S0,S1 in mm (right, anterior, superior)."),
     format: str = typer.Option("", "--format", help="nii.gz (default), nii, nrrd, seg.nrrd or dcm (DICOM SEG)."),
@@ -82,6 +86,7 @@ def segment(
     options = {
         "device": device if cluster else str(chosen_device),
         "precision": precision,
+        "engine": engine,
         "overlap": overlap,
         "tta": tta,
         "batch": batch_size,
@@ -105,6 +110,12 @@ def segment(
             raise typer.Exit(1)
         return
     network = loaded.build_network()
+    told: set[str] = set()
+
+    def on_end(i: int, outcome: Outcome) -> None:
+        if not (alone and outcome.error):
+            report(console, outcome, loaded, told)
+
     alone = len(jobs) == 1  # then its error is the command's error, and its volumes are shown
     with progress_bar(console) as bar:
         task_id = bar.add_task("starting", total=1.0)
@@ -123,7 +134,7 @@ def segment(
             overwrite=overwrite,
             series_uid=series or None,
             on_start=on_start,
-            on_end=lambda i, outcome: None if alone and outcome.error else report(console, outcome, loaded),
+            on_end=on_end,
         )
     if alone and outcomes[0].error:
         raise outcomes[0].error
@@ -186,11 +197,13 @@ def check_options(weights: Weights, options: dict) -> None:
     """Refuse wrong settings, and a device that computes wrongly, before the first scan rather than once a scan."""
     from rep3d import conformance
     from rep3d.inference.devices import resolve_device, resolve_precision
+    from rep3d.inference.engines import check_engine
     from rep3d.inference.feeder import check_batch
     from rep3d.inference.pipeline import choose_labels
     from rep3d.inference.windows import check_overlap
 
     check_batch(options["batch"])
+    check_engine(options["engine"])
     check_overlap(options["overlap"])
     choose_labels(weights.meta.task, options["structures"])
     device = resolve_device(options["device"])
@@ -205,8 +218,8 @@ def progress_bar(console: Console):
     return Progress(*columns, console=console, transient=True)
 
 
-def report(console: Console, outcome: Outcome, weights: Weights) -> None:
-    """One line for a finished scan, with its warnings."""
+def report(console: Console, outcome: Outcome, weights: Weights, told: set[str]) -> None:
+    """One line for a finished scan, with its warnings, and the engine that ran unless ``told`` has it."""
     source, files = outcome.job.source, outcome.job.files
     if outcome.error:
         text = str(outcome.error)
@@ -217,6 +230,10 @@ def report(console: Console, outcome: Outcome, weights: Weights) -> None:
         console.print(f"skipped  {source}: {files.labels} is there already{other}; --overwrite redoes it", markup=False)
     else:
         console.print(f"done     {source} -> {files.labels} ({outcome.seconds:.1f} s)", markup=False)
+        engine = f"{outcome.result.settings['engine']}: {outcome.result.settings['engine_reason']}"
+        if engine not in told:
+            told.add(engine)
+            console.print(f"  engine {engine}", markup=False)
         for warning in outcome.result.warnings:
             console.print(f"  warning: {warning}", markup=False)
 

@@ -20,11 +20,12 @@ def segment_on_ray(
     """All jobs on a Ray cluster; ``more``: of ``run_on_cluster``."""
     from rep3d.inference.cluster import Listener, run_on_cluster
 
+    told: set[str] = set()
     with progress_bar(console) as bar:
         task_id = bar.add_task("starting workers", total=len(jobs))
 
         def on_end(i: int, outcome: Outcome) -> None:
-            report(console, outcome, weights)
+            report(console, outcome, weights, told)
             bar.update(task_id, advance=1)
 
         listener = Listener(

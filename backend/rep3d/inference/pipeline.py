@@ -16,6 +16,7 @@ from rep3d.data.volume import Volume
 from rep3d.errors import BadInput, WeightsInvalid
 from rep3d.inference import checks
 from rep3d.inference.devices import autocast, describe_device, memory_errors, resolve_device, resolve_precision
+from rep3d.inference.engines import check_engine, choose_engine
 from rep3d.inference.feeder import Feeder, Predictor, check_batch
 from rep3d.inference.labelling import predict_labels
 from rep3d.inference.prepared import Prepared, describe, labels_bytes, prepare
@@ -23,7 +24,7 @@ from rep3d.inference.region import Bounds, Region, as_region
 from rep3d.inference.result import SegmentationResult, measure
 from rep3d.inference.run import Progress, Run
 from rep3d.inference.tta import mirrored, shifted
-from rep3d.inference.windows import Patch
+from rep3d.inference.windows import Patch, count_windows
 from rep3d.probability_map import ProbabilityWriter
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def segment_volume(
     structures: tuple[str, ...] | None = None,
     device: str | torch.device = "auto",
     precision: str = "auto",
+    engine: str = "torch",
     batch: int | str = "auto",
     skip_empty: bool = True,
     progress: Progress | None = None,
@@ -61,7 +63,8 @@ def segment_volume(
         tta: average mirrored copies along ``mirror_axes``, or slightly shifted ones if there are none (see tta.py).
         roi: only look inside (R0, R1, A0, A1, S0, S1) in RAS millimetres, or inside a box turned any way (Region).
         structures: keys of the labels to keep; default: all.
-        batch: windows at once, or "auto": as many as a CUDA GPU holds, 1 elsewhere.
+        engine: "torch", "openvino" (on the CPU; prepared at its first use), or "auto": the faster of them here.
+        batch: windows at once, or "auto": as many as a CUDA GPU holds; elsewhere 1, or 2 small ones (see Feeder).
         skip_empty: do not compute windows of one value (air) again and again; the labels are the same.
         progress: called with (fraction, stage); cancelled: asked often, a true answer ends the run with Cancelled.
         probabilities: see :func:`segment_prepared`.
@@ -71,6 +74,7 @@ def segment_volume(
     """
     run, patch = Run(progress, cancelled), patch or task.patch
     check_batch(batch)
+    check_engine(engine)
     choose_labels(task, structures)  # refused before any work is done, like an unknown device or precision
     torch_device = resolve_device(str(device))
     resolve_precision(precision, torch_device)
@@ -95,6 +99,7 @@ def segment_volume(
         structures=structures,
         device=torch_device,
         precision=precision,
+        engine=engine,
         batch=batch,
         skip_empty=skip_empty,
         probabilities=probabilities,
@@ -114,6 +119,7 @@ def segment_prepared(
     structures: tuple[str, ...] | None = None,
     device: str | torch.device = "auto",
     precision: str = "auto",
+    engine: str = "torch",
     batch: int | str = "auto",
     skip_empty: bool = True,
     probabilities: Path | None = None,
@@ -122,7 +128,7 @@ def segment_prepared(
     """Segment a volume that was prepared before, or one patch of it (:meth:`Prepared.around`).
 
     Args:
-        overlap, tta, mirror_axes, structures, device, precision, batch, skip_empty: see :func:`segment_volume`.
+        overlap, tta, mirror_axes, structures, device, precision, engine, batch, skip_empty: see :func:`segment_volume`.
         probabilities: also write the classes' probabilities there (see rep3d.probability_map), whatever
             ``structures`` and the region say; the file must not exist yet and is removed if the run fails.
 
@@ -134,8 +140,14 @@ def segment_prepared(
     torch_device = resolve_device(str(device))
     precision = resolve_precision(precision, torch_device)
     conformance.require(torch_device, precision)
-    predict = _predictor(predictor, torch_device, precision, tta, mirror_axes, task, run)
-    feeder = Feeder(predict, torch_device, batch, skip_constant=skip_empty)
+    with run.clock("engine"):
+        shape = (1, len(prepared.x_CDHW), *patch)
+        count = count_windows(tuple(prepared.x_CDHW.shape[1:]), patch, overlap)
+        chosen = choose_engine(
+            engine, predictor, torch_device, precision, shape, count, lambda stage: run.report(0.02, stage)
+        )
+    predict = _predictor(chosen.predictor, torch_device, precision, tta, mirror_axes, task, run)
+    feeder = Feeder(predict, torch_device, batch, skip_constant=skip_empty, patch=patch)
     # Before the first window, for what is left after cropping.
     at_once = feeder.size if torch_device.type == "cpu" else 1  # a GPU has memory of its own
     need = checks.window_bytes(tuple(prepared.x_CDHW.shape[1:]), patch, task.num_classes, at_once)
@@ -174,6 +186,8 @@ def segment_prepared(
     settings: dict[str, Any] = {
         "device": describe_device(torch_device),
         "precision": precision,
+        "engine": str(chosen),
+        "engine_reason": chosen.reason,
         "batch": feeder.size,
         "windows": feeder.windows,
         "windows_skipped": feeder.skipped,

@@ -96,6 +96,12 @@ def slab_axis(size: Patch, patch: Patch) -> int:
     return min(range(3), key=lambda a: patch[a] * padded[(a + 1) % 3] * padded[(a + 2) % 3])
 
 
+def count_windows(size: Patch, patch: Patch, overlap: float) -> int:
+    """How many windows cover a volume of ``size`` voxels."""
+    padded = tuple(n + sum(pad) for n, pad in zip(size, padding(size, patch)))
+    return len(WindowGrid.cover(padded, patch, overlap))
+
+
 def iterate_slabs(
     predictor: Predictor | Feeder,
     x_CDHW: Tensor,

@@ -12,8 +12,9 @@ import torch
 from rep3d.data.preprocess import network_grid, ras_grid
 from rep3d.inference import checks
 from rep3d.inference.devices import autocast, memory_errors, resolve_device, resolve_precision
-from rep3d.inference.feeder import check_batch
-from rep3d.inference.windows import WindowGrid, padding
+from rep3d.inference.engines import Engine, choose_engine
+from rep3d.inference.feeder import first_batch
+from rep3d.inference.windows import count_windows
 from rep3d.worker.job import Job
 from rep3d.worker.segment import region
 from rep3d.worker.volumes import check_affine, check_size
@@ -41,16 +42,19 @@ def estimate(job: Job, models: WarmModels) -> dict[str, Any]:
     look, size = region(p["roi"]), network
     if look is not None:
         size = tuple(high - low for low, high in look.index_box(grid, network, meta.patch))
-    padded = tuple(n + sum(pad) for n, pad in zip(size, padding(size, meta.patch)))
-    windows = len(WindowGrid.cover(padded, meta.patch, p["overlap"]))
+    windows = count_windows(size, meta.patch, p["overlap"])
     voxels, classes = int(np.prod(native)), meta.task.num_classes
-    at_once = check_batch(p["batch"])
-    at_once = at_once if isinstance(at_once, int) and device.type == "cpu" else 1  # a GPU has memory of its own
+    at_once = first_batch(p["batch"], device, meta.patch)
+    at_once = at_once if device.type == "cpu" else 1  # a GPU has memory of its own
     segmenting = 4 * int(np.prod(network) + np.prod(size)) + checks.window_bytes(size, meta.patch, classes, at_once)
     memory = max(checks.prepare_bytes(native, network), segmenting) + voxels * (1 if classes <= 256 else 2)
     job.check()
+    # No windows: what has not been prepared for OpenVINO yet is not prepared for an estimate by "auto".
+    engine = choose_engine(
+        p["engine"], model.network, device, precision, (1, 1, *meta.patch), 0, lambda stage: job.progress(0.1, stage)
+    )
     job.progress(0.3, "timing one window")
-    seconds, on_device = time_window(model, device, precision, job)
+    seconds, on_device = time_window(engine, tuple(meta.patch), device, precision, job)
     views = count_views(model, p["tta"])
     patch = " x ".join(map(str, meta.patch))
     gpu = device.type == "cuda"
@@ -63,8 +67,9 @@ def estimate(job: Job, models: WarmModels) -> dict[str, Any]:
         "device_memory_free_bytes": torch.cuda.mem_get_info(device)[0] if gpu else None,
         "device": str(device),
         "precision": precision,
+        "engine": str(engine),
         "seconds": windows * views * seconds,
-        "basis": f"One window of {patch} voxels took {seconds:.2f} s on {device}; {windows} windows at most"
+        "basis": f"One window of {patch} voxels took {seconds:.2f} s on {device} by {engine}; {windows} windows at most"
         + (f", {views} views of each" if views > 1 else "")
         + " (fewer where there is only air).",
     }
@@ -76,10 +81,14 @@ def count_views(model: WarmModel, tta: bool) -> int:
     return 1 if not tta else 2 ** len(axes) if axes else 3
 
 
-def time_window(model: WarmModel, device: torch.device, precision: str, job: Job) -> tuple[float, int | None]:
+def time_window(
+    engine: Engine, patch: tuple[int, ...], device: torch.device, precision: str, job: Job
+) -> tuple[float, int | None]:
     """Seconds of one forward pass at the trained patch, the second of two, and the GPU memory that it took."""
-    network = model.network.to(device)
-    x = torch.rand(1, 1, *model.weights.meta.patch, generator=torch.Generator().manual_seed(0)).to(device)
+    network = engine.predictor
+    if isinstance(network, torch.nn.Module):
+        network = network.to(device)
+    x = torch.rand(1, 1, *patch, generator=torch.Generator().manual_seed(0)).to(device)
     seconds = 0.0
     with memory_errors(device), torch.inference_mode(), autocast(device, precision):
         for _ in range(2):  # the first measures algorithms, makes spectra and takes memory

@@ -101,6 +101,7 @@ _TASK = {"task": Field(optional(text), None), "weights": Field(optional(absolute
 _RUN = {
     "device": Field(text, "auto"),
     "precision": Field(text, "auto"),
+    "engine": Field(text, "auto"),
     "overlap": Field(number, 0.5),
     "tta": Field(flag, False),
     "batch": Field(windows_at_once, "auto"),

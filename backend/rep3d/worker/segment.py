@@ -54,7 +54,7 @@ def segment(job: Job, models: WarmModels) -> dict[str, Any]:
 
 def run_options(p: dict[str, Any]) -> dict[str, Any]:
     """The options that every run takes."""
-    return {key: p[key] for key in ("device", "precision", "overlap", "tta", "batch")}
+    return {key: p[key] for key in ("device", "precision", "engine", "overlap", "tta", "batch")}
 
 
 def region(roi: dict[str, Any] | None) -> Region | None:
