@@ -107,7 +107,7 @@ def markdown(record: dict) -> str:
         f"float32, kernel 21^3, load average {about['load_average_at_start']} at the start.",
         "",
     ]
-    stages = [row for row in record["rows"] if "forward_changing_weight_ms" in row]
+    stages = record["rows"]
     for key in ("forward_constant_weight_ms", "forward_changing_weight_ms", "forward_backward_ms"):
         names = [n for n in (*OTHERS, "auto") if n in stages[0][key]]
         lines += [f"Milliseconds, {MEASURES[key]}; in brackets how many times faster `auto` is:", ""]
@@ -143,7 +143,7 @@ def _short(ms: float) -> str:
 
 def run(quick: bool, threads: int | None, console: Console) -> tuple[dict[str, float], list[dict]]:
     """Rates of the machine, and a row for each shape."""
-    pace = {"budget_s": 0.4, "rounds": 2} if quick else {"budget_s": 2.5, "rounds": 3}
+    pace = {"budget_s": 0.4, "rounds": 2} if quick else {"budget_s": 2.0, "rounds": 3}
     script = HERE / "operator_row.py"
     with tempfile.TemporaryDirectory() as folder:
         os.environ["REP3D_CACHE_DIR"] = folder
@@ -180,7 +180,9 @@ def main() -> int:
         away = ", ".join(f"{name} {limit['distance']:.1f}" for name, limit in row["limits"].items())
         console.print(f"{row['channels']} x {row['size']}^3 k{row['kernel']}: times the machine's limit: {away}")
     console.print(f"load average: {about['load_average_at_start']} at start, {load_average()} at end")
-    write_record(args.out, about, rows, ratios(rows), rates=rates)
+    stages = [row for row in rows if "forward_changing_weight_ms" in row]
+    sweeps = [row for row in rows if "forward_changing_weight_ms" not in row]
+    write_record(args.out, about, stages, ratios(rows), rates=rates, sweeps=sweeps)
     console.print(f"written: {args.out}")
     if not args.quick:
         from operator_picture import draw

@@ -28,7 +28,7 @@ except ImportError:  # it is among the development tools only
     fft_conv = None
 
 PROBE = 2  # channels on which aten's backward is timed
-RUNS_A_TURN, TURN_S = 5, 0.01
+RUNS_A_TURN, TURN_S = 5, 0.05
 Contestants = dict[str, Callable[[Tensor, Tensor], Tensor]]
 
 
