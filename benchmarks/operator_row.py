@@ -7,6 +7,7 @@ kernel, 0.3 GB for 21^3 taps, and keeps it. Contestants take turns and the small
 from __future__ import annotations
 
 import json
+import random
 import sys
 import time
 from collections.abc import Callable
@@ -78,15 +79,16 @@ def ours(x: Tensor, weight: Tensor, direction: str) -> Contestants:
 def smallest(contestants: dict[str, Callable[[], object]], budget_s: float, rounds: int) -> dict[str, float]:
     """Smallest milliseconds of each, after one warm-up, over at least ``rounds`` rounds and ``budget_s`` seconds.
 
-    A turn is several runs, where they are short: what another contestant has left in the caches must not decide.
+    A turn is several runs, where they are short, and every round has another order: what the one before has left in the
+    caches and in the heap must not decide.
     """
-    times = {}
+    times, order = {}, random.Random(0)
     for name, run in contestants.items():
         run()
         times[name] = float("inf")
     start, done = time.perf_counter(), 0
     while done < rounds or (time.perf_counter() - start < budget_s and done < 200):
-        for name, run in contestants.items():
+        for name, run in order.sample(list(contestants.items()), len(contestants)):
             turn = time.perf_counter()
             for _ in range(RUNS_A_TURN):
                 begin = time.perf_counter()
