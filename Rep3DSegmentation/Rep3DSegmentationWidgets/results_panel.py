@@ -107,7 +107,7 @@ class ResultsPanel:
 
 
 def result_text(state: PanelState, name: str | None) -> str:
-    """Which segmentation, how long, which device ran and why that one."""
+    """Which segmentation, how long, which device and engine ran and why these."""
     result = state.result
     where = _("Segmentation: {0}").format(name) if name else _("The segmentation is no longer in the scene.")
     if state.asked_device != "auto":
@@ -117,6 +117,9 @@ def result_text(state: PanelState, name: str | None) -> str:
     else:
         why = _("chosen automatically, PyTorch found no GPU")
     ran = _("Ran {time} on {device}: {why}.").format(time=duration_text(result.seconds), device=result.device, why=why)
+    if result.settings.get("engine"):
+        engine, reason = result.settings["engine"], result.settings.get("engine_reason", "")
+        ran += " " + _("Engine {engine}: {reason}.").format(engine=engine, reason=reason)
     return f"{where}\n{ran}"
 
 

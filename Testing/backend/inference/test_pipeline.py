@@ -82,7 +82,7 @@ def test_exact_without_resampling(scan, small_task, threshold):
     assert one.volume_ml == pytest.approx(one.voxels / 1000)
     assert (one.mean, one.sd) == (pytest.approx(60), pytest.approx(0, abs=1e-6))
     assert two.mean == pytest.approx(95)
-    assert set(result.timings_s) == {"prepare", "network", "map back", "measure"}
+    assert set(result.timings_s) == {"prepare", "engine", "network", "map back", "measure"}
 
 
 def test_air_is_cropped_off(small_task, threshold):

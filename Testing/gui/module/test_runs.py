@@ -86,6 +86,7 @@ def test_a_volume_under_a_turned_transform(panel, hippocampus, backend):
         assert float(mean) == pytest.approx(stats.mean, rel=0.01) and float(sd) == pytest.approx(stats.sd, rel=0.01)
     assert only("vtkMRMLTableNode").GetNumberOfRows() == len(truth.labels)
     assert "PyTorch found no GPU" in panel.ui.resultLabel.text or "a GPU was found" in panel.ui.resultLabel.text
+    assert "Engine PyTorch" in panel.ui.resultLabel.text  # the tests of the engines are elsewhere
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
     parents = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(item)) for item in (node, volume)}
     assert len(parents) == 1, "the segmentation belongs beside its volume"
