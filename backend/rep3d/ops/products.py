@@ -7,11 +7,15 @@ is used where it is there, and ``torch.mm`` everywhere else.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
 
-def _find_linear():
+@lru_cache(maxsize=1)
+def onednn_linear():
+    """oneDNN's linear layer, None where there is none; looked for at the first product, not at import."""
     if not torch.backends.mkldnn.is_available():
         return None
     try:
@@ -23,11 +27,9 @@ def _find_linear():
     return linear if right else None
 
 
-_linear = _find_linear()
-
-
 def product(rows: Tensor, matrix: Tensor) -> Tensor:
     """``[m, k]`` times the transpose of ``[n, k]``: ``[m, n]``, contiguous."""
-    if _linear is not None and rows.dtype == torch.float32 and rows.device.type == "cpu":
-        return _linear(rows, matrix, None, "none", [], "")
+    linear = onednn_linear() if rows.dtype == torch.float32 and rows.device.type == "cpu" else None
+    if linear is not None:
+        return linear(rows, matrix, None, "none", [], "")
     return torch.mm(rows, matrix.t())
