@@ -84,8 +84,8 @@ def test_cropping_lets_a_volume_pass_that_would_not_fit_whole(monkeypatch, small
     small = window_bytes((36, 36, 36), task.patch, 3) + x.size
     assert small < whole
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=(small + whole) // 2))
-    assert segment_volume(volume, threshold, task, device="cpu").labelmap.any()
+    assert segment_volume(volume, threshold, task, device="cpu", batch=1).labelmap.any()
     x[0, 0, 0] = x[-1, -1, -1] = 60  # nothing can be cropped off
     with pytest.raises(OutOfMemory, match="64 x 64 x 64"):
-        segment_volume(volume, threshold, task, device="cpu")
-    assert segment_volume(volume, threshold, task, device="cpu", roi=(10, 50, 10, 50, 10, 50)).labelmap.any()
+        segment_volume(volume, threshold, task, device="cpu", batch=1)
+    assert segment_volume(volume, threshold, task, device="cpu", batch=1, roi=(10, 50, 10, 50, 10, 50)).labelmap.any()
