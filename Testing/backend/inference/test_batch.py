@@ -264,7 +264,7 @@ def test_an_unexpected_error_is_reported_with_its_scan(tmp_path, scan_file, monk
 
 def test_reading_time_is_in_the_timings(tmp_path, scan_file, segmenter):
     (outcome,) = run_jobs(batch.plan([scan_file], tmp_path / "out", "nrrd"), segmenter)
-    assert list(outcome.result.timings_s) == ["read", "prepare", "network", "map back", "measure"]
+    assert list(outcome.result.timings_s) == ["read", "prepare", "engine", "network", "map back", "measure"]
 
 
 def test_the_real_command_line(tmp_path, scan_file, tiny_weights):
