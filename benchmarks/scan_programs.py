@@ -74,10 +74,19 @@ def settings_of(name: str) -> dict:
 
 
 def rep3d(
-    path: str, out: str, network: str, classes: int, spacing_mm: list, patch: list, overlap: float, batch: int | str
+    path: str,
+    out: str,
+    network: str,
+    classes: int,
+    spacing_mm: list,
+    patch: list,
+    overlap: float,
+    batch: int | str,
+    engine: str = "torch",
 ) -> dict:
-    """As `rep3d segment` does it."""
+    """As `rep3d segment` does it; a network that OpenVINO runs is compiled before, for that is done once."""
     from rep3d.data.reading import read_volume
+    from rep3d.inference.engines import choose_engine
     from rep3d.inference.pipeline import segment_volume
     from rep3d.inference.writing import OutputFiles, write_result
     from rep3d.tasks import Intensity, load_task
@@ -87,12 +96,15 @@ def rep3d(
     net = network_of(network, classes)
     with torch.inference_mode():
         net(torch.zeros(1, 1, *patch))  # what the predictor itself takes belongs to the model
-    before, start, cpu = peak_bytes(), time.perf_counter(), time.process_time()
+    before = peak_bytes()
+    if engine != "torch":
+        choose_engine(engine, net, torch.device("cpu"), "float32", (1, 1, *patch), 1)
+    start, cpu = time.perf_counter(), time.process_time()
     volume = read_volume(path)
     read = time.perf_counter() - start
     result = segment_volume(
         volume, net, replace(base, labels=labels), patch=tuple(patch), spacing_mm=tuple(spacing_mm),
-        intensity=Intensity(PHANTOM_HU, None), overlap=overlap, batch=batch, device="cpu",
+        intensity=Intensity(PHANTOM_HU, None), overlap=overlap, batch=batch, engine=engine, device="cpu",
     )  # fmt: skip
     writing = time.perf_counter()
     write_result(result, OutputFiles.beside(Path(out), "nii.gz"))
