@@ -2,7 +2,7 @@
 
 Usage: python segment_kill_driver.py POINT... -- ARGUMENTS   where POINT is one of
     read:N      before the N-th scan is read
-    window:N    in the N-th window of the network
+    window:N    before the N-th batch of windows goes through the network
     half:N      in the middle of the N-th file that is written, label maps, CSV and JSON counted together
     replace:N   when the N-th file is complete, before it gets its name
 The last child runs without a point. The children are forked after the imports, before any thread exists.
@@ -16,7 +16,7 @@ import sys
 import typer
 from rep3d import files
 from rep3d.commands import segment
-from rep3d.inference import batch, windows
+from rep3d.inference import batch, feeder
 
 # Imported lazily elsewhere; here before the forks, so that every child has them.
 LAZY = (
@@ -51,7 +51,7 @@ def arm(point):
     if kind == "read":
         batch.read_volume = nth(batch.read_volume, number)
     elif kind == "window":
-        windows._outer = nth(windows._outer, number)
+        feeder.Feeder._predict = nth(feeder.Feeder._predict, number)
     elif kind == "half":
         original = files.temporary_path
 

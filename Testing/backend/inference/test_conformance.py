@@ -17,8 +17,9 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def forgotten():
-    """No answer of another test, and none of these for the others."""
+def forgotten(monkeypatch):
+    """No answer of another test, none of these for the others, and all algorithms, whatever another file has pinned."""
+    monkeypatch.delenv("REP3D_CONV_ALGORITHM", raising=False)
     conformance.forget()
     yield
     conformance.forget()
