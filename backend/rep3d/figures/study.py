@@ -36,7 +36,8 @@ def draw_study(path: str | Path, outcome: Outcome, *, title: str, subtitle: str 
         colour = style.WARM if shown else style.MUTED
         right.plot([contrast.difference.low, contrast.difference.high], [y, y], color=colour, linewidth=2)
         right.plot(contrast.difference.mean, y, "o", color=colour, markersize=5)
-        names.append(f"{titles[contrast.variant]} - {titles[contrast.reference]}")
+        # Two lines: beside it is the other plot.
+        names.append(f"{titles[contrast.variant]}\n- {titles[contrast.reference]}")
     right.set_yticks(range(len(names)), names)
     right.set_ylim(-0.7, max(len(names), 1) - 0.3)
     for ax in (left, right):
