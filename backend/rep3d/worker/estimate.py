@@ -54,7 +54,7 @@ def estimate(job: Job, models: WarmModels) -> dict[str, Any]:
         p["engine"], model.network, device, precision, (1, 1, *meta.patch), 0, lambda stage: job.progress(0.1, stage)
     )
     job.progress(0.3, "timing one window")
-    seconds, on_device = time_window(engine, tuple(meta.patch), device, precision, job)
+    seconds, on_device = time_window(engine, (at_once, 1, *meta.patch), device, precision, job)
     views = count_views(model, p["tta"])
     patch = " x ".join(map(str, meta.patch))
     gpu = device.type == "cuda"
@@ -82,13 +82,16 @@ def count_views(model: WarmModel, tta: bool) -> int:
 
 
 def time_window(
-    engine: Engine, patch: tuple[int, ...], device: torch.device, precision: str, job: Job
+    engine: Engine, shape: tuple[int, ...], device: torch.device, precision: str, job: Job
 ) -> tuple[float, int | None]:
-    """Seconds of one forward pass at the trained patch, the second of two, and the GPU memory that it took."""
+    """Seconds a window of one forward pass [windows at once, C, *patch], the second of two, and the GPU memory it took.
+
+    As many at once as the run will have: PyTorch takes small ones faster in twos on a processor.
+    """
     network = engine.predictor
     if isinstance(network, torch.nn.Module):
         network = network.to(device)
-    x = torch.rand(1, 1, *patch, generator=torch.Generator().manual_seed(0)).to(device)
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
     seconds = 0.0
     with memory_errors(device), torch.inference_mode(), autocast(device, precision):
         for _ in range(2):  # the first measures algorithms, makes spectra and takes memory
@@ -97,5 +100,5 @@ def time_window(
                 torch.cuda.reset_peak_memory_stats(device)
             start = time.perf_counter()
             network(x).sum().item()  # waits for the device
-            seconds = time.perf_counter() - start
+            seconds = (time.perf_counter() - start) / len(x)
     return seconds, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
