@@ -69,6 +69,12 @@ class Agreement:
         )
 
 
+def smooth_noise(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Random smooth structures in [0, 1], as images have them; ``shape`` [B, C, X, Y, Z]."""
+    coarse = torch.rand((*shape[:2], *(max(2, n // 8) for n in shape[2:])), generator=generator)
+    return F.interpolate(coarse, size=tuple(shape[2:]), mode="trilinear")
+
+
 def make_windows(source: Source, scans: Sequence[Path] = (), *, seed: int = 0) -> Windows:
     """Random windows (noise, and smooth shapes as images have them), and up to three of each scan.
 
@@ -84,9 +90,7 @@ def make_windows(source: Source, scans: Sequence[Path] = (), *, seed: int = 0) -
     shape = (1, source.network.in_channels, *meta.patch)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(shape, generator=generator)
-    coarse = torch.rand((*shape[:2], *(max(2, n // 8) for n in meta.patch)), generator=generator)
-    smooth = F.interpolate(coarse, size=tuple(meta.patch), mode="trilinear")
-    found = [noise, smooth]
+    found = [noise, smooth_noise(shape, generator)]
     if scans and source.network.in_channels != 1:
         raise BadInput(f"the network takes {source.network.in_channels} channels, a scan has one", "Leave out --scan.")
     for path in scans:

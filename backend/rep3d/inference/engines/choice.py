@@ -11,7 +11,6 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rep3d.errors import BadInput, WeightsInvalid
 from rep3d.inference.devices import autocast
@@ -127,15 +126,11 @@ def _prepare(
             raise BadInput(f"The engine openvino cannot be used: {error}", "Use --engine torch.") from error
         disk.write_record(file, {"engine": "torch", "reason": str(error)})
         return _torch(network, str(error)), True
-    if not record["sound"]:
-        text = f"OpenVINO {openvino.version()} computes other logits here (difference {record['difference']:.1e})"
-        if name == "openvino":
-            raise WeightsInvalid(f"{text}.", "Use --engine torch, and report this processor and network.")
-        return _torch(network, text), True
-    pace = f"{record['torch_s'] / record['openvino_s']:.1f} times as fast as PyTorch on a window here"
     if name == "auto" and record["engine"] == "torch":
-        return _torch(network, f"OpenVINO is {pace}"), True
-    reason = "asked for" if name == "openvino" else pace
+        return _torch(network, record["reason"]), True
+    if not record["sound"]:
+        raise WeightsInvalid(f"{record['reason']}.", "Use --engine torch, and report this processor and network.")
+    reason = "asked for" if name == "openvino" else record["reason"]
     return Engine("openvino", openvino.version(), reason, predictor), True
 
 
@@ -146,8 +141,8 @@ def compare(
 
     As many windows at once as a segmentation runs: PyTorch takes small ones faster in twos.
 
-    Returns: engine ("torch" or "openvino", the faster), torch_s, openvino_s, difference (root mean square over that of
-    the logits), agreement (share of voxels with the same class), sound.
+    Returns: engine ("torch" or "openvino", the faster), reason (for people), torch_s, openvino_s, difference (root mean
+    square over that of the logits), agreement (share of voxels with the same class), sound.
     """
     cpu = torch.device("cpu")
     count = first_batch("auto", cpu, shape[2:])
@@ -170,10 +165,14 @@ def compare(
                 break
     sound = difference <= BOUNDS[precision]
     faster = sound and times["torch_s"] > MARGIN * times["openvino_s"]
-    reason = f"OpenVINO is {times['torch_s'] / times['openvino_s']:.1f} times as fast as PyTorch on a window here"
+    reason = f"{times['torch_s'] / times['openvino_s']:.1f} times as fast as PyTorch on a window here"
+    if not sound:
+        reason = f"OpenVINO computes other logits here (difference {difference:.1e})"
+    elif not faster:
+        reason = f"OpenVINO is {reason}"
     return {
         "engine": "openvino" if faster else "torch",
-        "reason": reason if sound else f"OpenVINO computes other logits here (difference {difference:.1e})",
+        "reason": reason,
         **times,
         "difference": difference,
         "agreement": agreement,
@@ -190,10 +189,10 @@ def seconds(run: Callable[[], object]) -> float:
 
 def smooth_window(shape: tuple[int, ...]) -> Tensor:
     """A window of ``shape`` in [0, 1] with smooth structures and a little noise, always the same."""
+    from rep3d.export.agreement import smooth_noise
+
     generator = torch.Generator().manual_seed(0)
-    coarse = torch.rand((*shape[:2], *(max(2, n // 8) for n in shape[2:])), generator=generator)
-    x_BCDHW = F.interpolate(coarse, size=tuple(shape[2:]), mode="trilinear")
-    return (x_BCDHW + 0.05 * torch.rand(tuple(shape), generator=generator)).clamp(0, 1)
+    return (smooth_noise(shape, generator) + 0.05 * torch.rand(tuple(shape), generator=generator)).clamp(0, 1)
 
 
 def _torch(predictor: Callable[[Tensor], Tensor], reason: str) -> Engine:

@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 from rep3d.errors import OutputFailed
-from rep3d.files import atomic_path
+from rep3d.files import write_bytes, write_text
 from rep3d.ops.choice_store import cache_file
 
 LIMIT = 4 << 30
@@ -46,8 +46,7 @@ def read(file: Path) -> bytes | None:
 def write(file: Path, data: bytes) -> None:
     """Keep ``data``; a folder that cannot be written is said and costs the next run the time again."""
     try:
-        with atomic_path(file) as temporary:
-            temporary.write_bytes(_MAGIC + hashlib.sha256(data).digest() + data)
+        write_bytes(file, _MAGIC + hashlib.sha256(data).digest() + data)
     except OutputFailed as error:
         warnings.warn(f"{error} It will be made again next time.", RuntimeWarning, stacklevel=2)
         return
@@ -85,7 +84,6 @@ def read_record(file: Path) -> dict | None:
 def write_record(file: Path, record: dict) -> None:
     """Keep a JSON object, as :func:`write` keeps bytes."""
     try:
-        with atomic_path(file) as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8", newline="\n")
+        write_text(file, json.dumps(record, indent=1) + "\n")
     except OutputFailed as error:
         warnings.warn(f"{error} It will be measured again next time.", RuntimeWarning, stacklevel=2)
