@@ -31,7 +31,7 @@ setup: $(STAMP)
 
 # Made again when what is to be installed changes; a half-made one has no stamp and is completed.
 $(STAMP): constraints.txt backend/pyproject.toml
-	@echo "Setting up $(VENV) with $$($(PYTHON) --version): about 1 GB, a few minutes the first time."
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version): 4 GB on disk, a few minutes the first time."
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Rep3D needs Python 3.10 or newer")'
 	$(PYTHON) -m venv $(VENV)
 	# torch first and by itself: an unpinned dependency must not pull a build for GPUs.
