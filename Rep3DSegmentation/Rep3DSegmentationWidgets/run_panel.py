@@ -230,7 +230,7 @@ class RunPanel:
         def done(result: Any) -> None:
             self._run, state.job = None, None
             state.result, state.result_volume_id = result, volume_id
-            self.context.ui.resultsSection.setCollapsed(False)
+            self.context.ui.resultsSection.collapsed = False
             for warning in result.warnings:
                 self.context.log(WARNING, warning)
             self.context.tell(INFO, _("Done in {0}.").format(duration_text(result.seconds)))

@@ -85,7 +85,8 @@ class WhyPanel(VTKObservationMixin):
         self._parts.show([(titles[part], part) for part in masks.PARTS], self._part)
         for widget in (ui.whyBlockSelector, ui.whyPartSelector, ui.whyChannelSlider):
             widget.setEnabled(current is not None)
-        ui.whyChannelSlider.setMaximum(0 if current is None else current.blocks[current.index(self._block)].channels)
+        channels = 0 if current is None else current.blocks[current.index(self._block)].channels
+        ui.whyChannelSlider.maximum = channels  # a property: PythonQt hides CTK's plain setters
 
     def _show_points(self) -> None:
         parameters, ui = self.context.parameters, self.context.ui

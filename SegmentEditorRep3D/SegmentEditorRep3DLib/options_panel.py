@@ -91,7 +91,7 @@ class OptionsPanel:
         )
         effect.addLabeledOptionsWidget(_("Threshold:"), self.threshold_slider)
         self.smoothing_slider = self._slider("SmoothingMm", SMOOTHING_RANGE_MM, 0.1, 1)
-        self.smoothing_slider.setSuffix(_(" mm"))
+        self.smoothing_slider.suffix = _(" mm")
         self.smoothing_slider.setToolTip(_("Smooth the probabilities by so much before the threshold; 0: not at all."))
         effect.addLabeledOptionsWidget(_("Smoothing:"), self.smoothing_slider)
         self.slice_check = self._check("SliceOnly", _("Current slice only"))
@@ -181,9 +181,8 @@ class OptionsPanel:
         slider = ctk.ctkSliderWidget()
         slider.setObjectName(f"Rep3D{name}")
         slider.setDecimals(decimals)
-        slider.setMinimum(limits[0])
-        slider.setMaximum(limits[1])
-        slider.setSingleStep(step)
+        # Properties: PythonQt hides the plain setters of CTK's widgets.
+        slider.minimum, slider.maximum, slider.singleStep = *limits, step
         self._connect(slider, "valueChanged(double)", lambda value: self._set(name, float(value)))
         return slider
 
