@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rep3d.data.dicom_series import check_stack, choose_series
 from rep3d.data.nifti_header import SHEAR_TOLERANCE, NiftiHeader, check_nifti, read_nifti_header
 from rep3d.data.volume import Geometry, Volume
 from rep3d.errors import BadInput, OutOfMemory
+from rep3d.io.dicom.detect import is_dicom
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".img", ".hdr", ".gipl", ".gipl.gz")
 
@@ -88,8 +88,12 @@ def _last_line(error: Exception) -> str:
 def _read(path: Path, series_uid: str | None) -> Volume:
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder.")
+    if path.is_dir() or is_dicom(path):
+        from rep3d.io.dicom.reading import read_dicom  # with pydicom, which other images do without
+
+        return read_dicom(path, series_uid)
     with _quiet_itk() as sitk:
-        return _read_folder(sitk, path, series_uid) if path.is_dir() else _read_file(sitk, path)
+        return _read_file(sitk, path)
 
 
 def _read_file(sitk, path: Path) -> Volume:
@@ -121,25 +125,6 @@ def _read_file(sitk, path: Path) -> Volume:
     except RuntimeError as error:
         raise _unreadable(path, error) from error
     return _to_volume(sitk, image, path, tuple(warnings), nifti=nifti)
-
-
-def _read_folder(sitk, folder: Path, series_uid: str | None) -> Volume:
-    series = choose_series(folder, series_uid)
-    warnings = check_stack(folder, series)
-    if len(series.files) == 1:
-        return replace(_read_file(sitk, series.files[0]), path=folder, dicom=series)
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames([str(p) for p in series.files])
-    first = sitk.ImageFileReader()
-    first.SetFileName(str(series.files[0]))
-    try:
-        first.ReadImageInformation()
-        _check_frames(folder, first.GetSize(), first.GetNumberOfComponents(), slices=len(series.files))
-        _check_memory(folder, (*first.GetSize()[:2], len(series.files)), first.GetPixelID())
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise _unreadable(folder, error) from error
-    return _to_volume(sitk, image, folder, tuple(warnings), dicom=series)
 
 
 _RESAMPLE = "Resample the image to a regular grid first."
