@@ -31,6 +31,7 @@ NEEDS = (
     Need("numpy", ">=1.26", "numpy", 18.0),
     Need("scipy", ">=1.11", "scipy", 38.0),
     Need("SimpleITK", ">=2.4", "SimpleITK", 53.0),
+    Need("pydicom", ">=3", "pydicom", 2.4),
     Need("safetensors", ">=0.4.5", "safetensors", 0.5),
     Need("pyyaml", ">=6", "yaml", 0.8),
     Need("typer", ">=0.12", "typer", 3.1),

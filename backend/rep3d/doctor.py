@@ -18,11 +18,23 @@ from rep3d import __version__
 from rep3d.errors import DeviceUnavailable, Rep3DError
 
 Status = Literal["ok", "note", "bad"]
-REQUIRED = ("torch", "monai", "numpy", "scipy", "SimpleITK", "safetensors", "PyYAML", "typer", "rich", "platformdirs")
+REQUIRED = (
+    "torch",
+    "monai",
+    "numpy",
+    "scipy",
+    "SimpleITK",
+    "pydicom",
+    "safetensors",
+    "PyYAML",
+    "typer",
+    "rich",
+    "platformdirs",
+)
 EXTRAS = {
     "train": ("lightning-fabric", "tensorboard"),
     "figures": ("matplotlib",),
-    "dicom": ("highdicom", "pydicom"),
+    "dicom": ("highdicom",),
 }
 OPERATOR_TOLERANCE = 1e-5
 

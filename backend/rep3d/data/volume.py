@@ -11,8 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-    from rep3d.data.dicom_series import DicomSeries
     from rep3d.data.nifti_header import NiftiHeader
+    from rep3d.io.dicom.series import DicomSeries
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 

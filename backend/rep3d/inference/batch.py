@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rep3d.data.dicom_series import has_dicom
 from rep3d.data.reading import IMAGE_SUFFIXES, read_volume
 from rep3d.data.volume import Volume
 from rep3d.errors import BadInput, Cancelled, OutOfMemory, Rep3DError
@@ -18,6 +17,7 @@ from rep3d.files import remove_leftovers
 from rep3d.inference.dicom_seg import require_dicom
 from rep3d.inference.result import SegmentationResult
 from rep3d.inference.writing import FORMATS, OutputFiles, check_writable, format_of, write_result
+from rep3d.io.dicom.detect import has_dicom
 
 Segment = Callable[[Volume], SegmentationResult]
 

@@ -26,3 +26,10 @@ def starts_without_preamble(start: bytes) -> bool:
     if int.from_bytes(start[2:4], order) > 0x60:
         return False
     return start[4:6] in _REPRESENTATIONS or int.from_bytes(start[4:8], order) <= 64
+
+
+def has_dicom(folder: Path) -> bool:
+    """Whether a file directly in ``folder`` is a DICOM image (see :func:`rep3d.io.dicom.reading.has_scan`)."""
+    from rep3d.io.dicom.reading import has_scan  # with pydicom, which other folders do without
+
+    return has_scan(folder)
