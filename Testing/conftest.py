@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from rep3d.runtime.privacy import stay_private
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", derandomize=False)
@@ -18,6 +19,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Preparing OpenVINO takes seconds for each set of weights: the tests of the engines ask for it themselves.
 os.environ.setdefault("REP3D_ENGINE", "torch")
+
+stay_private()
 
 LAST = ("Testing/gui", "Testing/packaging")
 

@@ -30,6 +30,7 @@ from rep3d.commands import (
     weights,
 )
 from rep3d.errors import Rep3DError
+from rep3d.runtime.privacy import stay_private
 
 app = typer.Typer(
     name="rep3d",
@@ -76,6 +77,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; exit code 0 done, 1 a user error (one line on stderr), 2 wrong usage, 130 interrupted."""
+    stay_private()
     try:
         app()
     except Rep3DError as error:

@@ -195,10 +195,10 @@ def _device_names() -> list[str]:
 
 def folders() -> Iterator[Finding]:
     """Where Rep3D keeps its cache and a user's weights; it works without either, but measures again in every run."""
-    from rep3d.ops.choice_store import cache_file
+    from rep3d.runtime.folders import cache_folder
     from rep3d.weights import user_folder
 
-    yield _writable("cache", cache_file().parent)
+    yield _writable("cache", cache_folder())
     yield _writable("weights folder", user_folder())
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+from importlib.util import find_spec
 
 import pytest
 import torch
 from rep3d.errors import BadInput, WeightsInvalid
-from rep3d.inference.engines import check_engine, choice, choose_engine, disk
+from rep3d.inference.engines import check_engine, choice, choose_engine, disk, openvino_engine
 
 from .conftest import SHAPE
 
 CPU = torch.device("cpu")
+MISSING = "the extra `cpu` is not installed"
 
 
 class Fake:
@@ -29,9 +31,8 @@ class Fake:
 @pytest.fixture
 def fake(monkeypatch, tmp_path):
     """Let OpenVINO be a Fake with this change; counts how often it was compiled."""
-    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
-    from rep3d.inference.engines import openvino_engine
-
+    if find_spec("openvino") is None:
+        pytest.skip(MISSING)
     monkeypatch.setenv("REP3D_CACHE_DIR", str(tmp_path))
     compiled = []
 
@@ -111,10 +112,8 @@ def test_changed_weights_are_looked_at_again(network, fake, monkeypatch):
     assert len(compiled) == 2
 
 
+@pytest.mark.skipif(find_spec("openvino") is None, reason=MISSING)
 def test_a_network_that_openvino_cannot_take(network, monkeypatch, tmp_path):
-    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
-    from rep3d.inference.engines import openvino_engine
-
     monkeypatch.setenv("REP3D_CACHE_DIR", str(tmp_path))
 
     def fail(*_, **__):

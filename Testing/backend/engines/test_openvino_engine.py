@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
+from importlib.util import find_spec
 
 import pytest
 import torch
 from rep3d.errors import BadInput
 from rep3d.inference.engines import disk
+from rep3d.inference.engines import openvino_engine as engine
+from rep3d.inference.engines.lowering import lowered_copy
 from torch import nn
 
 from .conftest import SHAPE
 
-pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
-from rep3d.inference.engines import openvino_engine as engine
-from rep3d.inference.engines.lowering import lowered_copy
+pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="the extra `cpu` is not installed")
 
 
 @pytest.fixture(scope="module")

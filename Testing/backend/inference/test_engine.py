@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import pytest
 import torch
 from rep3d.cli import app
 from rep3d.errors import BadInput
+from rep3d.inference.engines import openvino_engine
 from rep3d.inference.pipeline import segment_volume
 from torch import nn
 from typer.testing import CliRunner
 
-pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
-from rep3d.inference.engines import openvino_engine
+pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="the extra `cpu` is not installed")
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import warnings
 import pytest
 import torch
 from rep3d.ops import adopt_algorithm_choices, algorithm_choices, choice, choice_store, depthwise_conv3d
+from rep3d.runtime.folders import CACHE_DIR_VARIABLE
 
 
 @pytest.fixture
@@ -218,14 +219,14 @@ def test_no_temporary_files_stay(case):
 
 
 def _write_many(folder: str, writer: int) -> None:
-    os.environ[choice_store.CACHE_DIR_VARIABLE] = folder
+    os.environ[CACHE_DIR_VARIABLE] = folder
     store = choice_store.ChoiceStore(choice.CANDIDATES)
     for number in range(30):
         store.put(f"{writer}/{number}", "fft", {"fft": 1.0})
 
 
 def test_two_processes_writing_at_once_leave_a_whole_file(tmp_path, monkeypatch):
-    monkeypatch.setenv(choice_store.CACHE_DIR_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path))
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_write_many, args=(str(tmp_path), i)) for i in range(2)]
     for writer in writers:

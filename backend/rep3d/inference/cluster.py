@@ -24,6 +24,7 @@ from rep3d.files import remove_leftovers, temporary_path
 from rep3d.inference.batch import Job, Outcome, run_job
 from rep3d.inference.ray_session import ClusterOptions, RaySession
 from rep3d.inference.writing import check_writable
+from rep3d.runtime.privacy import stay_private
 
 if TYPE_CHECKING:
     from rep3d.inference.result import SegmentationResult
@@ -44,6 +45,7 @@ class SegmentWorker:
         """Build the network; (name of the machine, process id, why this worker is of no use)."""
         import platform
 
+        stay_private()
         import torch
 
         from rep3d.provenance import code_sha256

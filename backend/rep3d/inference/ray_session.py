@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rep3d.errors import BadInput
+from rep3d.runtime.privacy import stay_private
 
 LOCAL = "local"
 CPUS_A_WORKER = 4
@@ -42,7 +43,7 @@ class ClusterOptions:
 
 def import_ray() -> Any:
     """The module ray, without usage reports. Raises BadInput when it is not installed."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    stay_private()
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would leave the workers behind any other program
     try:
         import ray

@@ -23,8 +23,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from rep3d.runtime.folders import CACHE_DIR_VARIABLE
+
 from . import triton_path
-from .choice_store import CACHE_DIR_VARIABLE, ChoiceStore
+from .choice_store import ChoiceStore
 from .plan import METHODS, cropped_kernel
 
 ENVIRONMENT = "REP3D_CONV_ALGORITHM"

@@ -9,17 +9,14 @@ choice, once followed, stays; ``used`` and ``adopt`` carry choices to another pr
 from __future__ import annotations
 
 import json
-import os
 import threading
 import warnings
 from pathlib import Path
 
-import platformdirs
-
 from rep3d.errors import OutputFailed
 from rep3d.files import write_text
+from rep3d.runtime.folders import cache_folder
 
-CACHE_DIR_VARIABLE = "REP3D_CACHE_DIR"
 FILE_NAME = "depthwise_conv3d.json"
 FORMAT = "rep3d-conv-choices"
 VERSION = 1
@@ -27,8 +24,7 @@ VERSION = 1
 
 def cache_file() -> Path:
     """``$REP3D_CACHE_DIR/depthwise_conv3d.json``, or the same name in the user's cache folder."""
-    folder = os.environ.get(CACHE_DIR_VARIABLE) or platformdirs.user_cache_dir("rep3d", appauthor=False)
-    return Path(folder) / FILE_NAME
+    return cache_folder() / FILE_NAME
 
 
 class ChoiceStore:

@@ -26,6 +26,7 @@ from rich.console import Console
 
 import rep3d
 from rep3d.errors import BadInput, Rep3DError
+from rep3d.runtime.privacy import stay_private
 from rep3d.training.config import TrainConfig
 from rep3d.training.ranks import LAUNCHED_VARIABLE, RankLost
 from rep3d.training.state import Progress
@@ -182,6 +183,7 @@ def _all_ended(ranks: list[_Rank]) -> Iterator[None]:
 
 def rank_main() -> None:
     """What a started process does."""
+    stay_private()
     source = sys.stdin.buffer
     size = int.from_bytes(source.read(8), "big")
     report, arguments, named = pickle.loads(source.read(size))

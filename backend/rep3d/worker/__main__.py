@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import rep3d
+from rep3d.runtime.privacy import stay_private
 from rep3d.worker.channel import Channel
 from rep3d.worker.folder import pid_alive, why_not_private
 from rep3d.worker.methods import MethodTable
@@ -24,6 +25,7 @@ def leave_current_folder() -> None:
 def main() -> None:
     """Serve until standard input ends or the parent is gone. Exit code 2: cannot start, standard error says why."""
     leave_current_folder()
+    stay_private()
     parser = argparse.ArgumentParser("rep3d.worker", description="Runs Rep3D for another program, see docs/worker.md.")
     parser.add_argument("--folder", type=Path, required=True, help="private folder for arrays; removed at the end")
     parser.add_argument("--parent", type=int, required=True, help="process id of the program that must live")

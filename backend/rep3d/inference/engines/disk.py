@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rep3d.errors import OutputFailed
 from rep3d.files import write_bytes, write_text
-from rep3d.ops.choice_store import cache_file
+from rep3d.runtime.folders import cache_folder
 
 LIMIT = 4 << 30
 _MAGIC = b"rep3d-engine-1\n"
@@ -24,7 +24,7 @@ _DIGEST = 32
 
 def folder() -> Path:
     """``$REP3D_CACHE_DIR/engines``, or the same folder of the user's cache."""
-    return cache_file().parent / "engines"
+    return cache_folder() / "engines"
 
 
 def read(file: Path) -> bytes | None:

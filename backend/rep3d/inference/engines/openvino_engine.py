@@ -17,6 +17,7 @@ import rep3d
 from rep3d.errors import BadInput
 from rep3d.inference.engines import disk
 from rep3d.inference.engines.lowering import lowered_copy
+from rep3d.runtime.privacy import import_openvino
 
 #: Changes when what is compiled changes, so that older files are not used.
 REVISION = 1
@@ -29,17 +30,13 @@ class EngineFailed(Exception):
 
 def version() -> str:
     """Of the installed OpenVINO, e.g. ``2026.4.1``. Raises ImportError where there is none."""
-    import openvino
-
-    return openvino.__version__.split("-")[0]
+    return import_openvino().__version__.split("-")[0]
 
 
 @functools.cache
 def core():
     """OpenVINO's one runtime object of this process."""
-    import openvino
-
-    return openvino.Core()
+    return import_openvino().Core()
 
 
 def key_of(network: nn.Module, shape: tuple[int, ...], precision: str, threads: int) -> str:
@@ -119,14 +116,9 @@ def compile_network(
 
 
 def convert(network: nn.Module, shape: tuple[int, ...]):
-    """``network`` as an OpenVINO model for inputs of ``shape``.
-
-    By the front end itself: ``openvino.convert_model`` would report the use to OpenVINO's makers.
-    """
-    import openvino
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
-
+    """``network`` as an OpenVINO model for inputs of ``shape``, by the front end itself."""
+    openvino = import_openvino()
+    decoding = import_openvino("openvino.frontend.pytorch.fx_decoder")
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -134,9 +126,9 @@ def convert(network: nn.Module, shape: tuple[int, ...]):
             warnings.simplefilter("ignore")
             program = torch.export.export(network, (torch.zeros(shape),))
             # Each has a name here because it has to live as long as the next one needs it.
-            manager = FrontEndManager()
+            manager = openvino.frontend.FrontEndManager()
             front_end = manager.load_by_framework("pytorch")
-            decoder = TorchFXPythonDecoder.from_exported_program(program)
+            decoder = decoding.TorchFXPythonDecoder.from_exported_program(program)
             loaded = front_end.load(decoder)
             model = front_end.convert(loaded)
     finally:
@@ -148,8 +140,7 @@ def convert(network: nn.Module, shape: tuple[int, ...]):
 
 def shrink_constants(model) -> None:
     """Give products with the same matrix for every channel that matrix once, not a copy for each of them, in place."""
-    from openvino import opset13
-
+    opset13 = import_openvino().opset13
     for node in model.get_ops():
         if node.get_type_name() != "MatMul":
             continue
