@@ -11,18 +11,38 @@ import importlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from .dependency_list import CONSTRAINTS, NEEDS, PROTECTED
-from .dependency_plan import DependencyReport, InstallPlan, Requirement, Step, plan, size_mb
+from .dependency_list import CONSTRAINTS, NEEDS
+from .dependency_plan import Choices, DependencyReport, InstallPlan, Requirement, Step, choices, lacking, plan
 from .i18n import _
-from .install_process import Outcome, Watcher, advice, pip_message, run_in_child, run_through_slicer
-from .python_environment import PythonEnvironment, canonical, constraints_text, requirement_name, satisfies
+from .install_process import (
+    Outcome,
+    Watcher,
+    advice,
+    index_gave_nothing,
+    pip_message,
+    run_in_child,
+    run_through_slicer,
+)
+from .python_environment import PythonEnvironment, constraints_text, requirement_name
+from .torch_builds import INDEX, TorchBuild
 
-__all__ = ["DependencyReport", "InstallPlan", "InstallResult", "Requirement", "check", "install", "plan"]
+__all__ = [
+    "Choices",
+    "DependencyReport",
+    "InstallPlan",
+    "InstallResult",
+    "Requirement",
+    "TorchBuild",
+    "check",
+    "choices",
+    "install",
+    "plan",
+]
 
 PIP_OPTIONS = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
 
@@ -40,20 +60,13 @@ class InstallResult:
 def check(environment: PythonEnvironment | None = None) -> DependencyReport:
     """What Rep3D needs and this Python has not. Reads metadata only: a few milliseconds, nothing imported."""
     environment = environment or PythonEnvironment(sys.executable)
-    missing = []
-    for need in NEEDS:
-        version = environment.version(need.name)
-        present = environment.has_module(need.module)
-        if version is None and present and canonical(need.name) in PROTECTED:
-            continue  # built into Slicer without metadata: there, and not pip's business
-        if version is None or not present or not satisfies(version, need.spec):
-            missing.append(Requirement(need.name, need.spec, version if present else None, size_mb(need)))
+    missing = tuple(item for need in NEEDS if (item := lacking(need, environment)))
     if not missing:
         return DependencyReport(True, (), _("All Python packages that Rep3D needs are installed."))
     note = _("{count} Python packages are to be installed before the first segmentation: {names}.").format(
         count=len(missing), names=", ".join(item.name for item in missing)
     )
-    return DependencyReport(False, tuple(missing), note)
+    return DependencyReport(False, missing, note)
 
 
 def install(
@@ -107,8 +120,7 @@ def install(
         if outcome.code is None:
             return result(False, _("Cancelled. What was installed stays; Install goes on with the rest."))
         if outcome.code != 0:
-            message = _("Installing {what} failed. pip says:").format(what=step.title)
-            return result(False, f"{message}\n{pip_message(outcome.lines)}\n{advice(outcome.lines)}")
+            return result(False, _failure(step, outcome.lines))
     after = environment.versions()
     changed = [name for name, version in before.items() if after.get(name, version) != version]
     restart = bool(environment.loaded_modules(changed)) if environment.paths is None else False
@@ -121,6 +133,20 @@ def install(
     if restart:
         message = _("Installed. Restart Slicer: packages that were in use have changed.")
     return result(True, message, restart)
+
+
+def _failure(step: Step, lines: Sequence[str]) -> str:
+    """What the user reads when a step has failed: what pip says, and what to do."""
+    about = _("Installing {what} failed.").format(what=step.title)
+    if index_gave_nothing(lines) and "--no-index" not in step.options:
+        url = step.options[step.options.index("--index-url") + 1] if "--index-url" in step.options else None
+        if step.module == "light_the_torch":
+            url = INDEX
+        which = _("The package index {index}").format(index=url) if url else _("The package index")
+        what = _("{index} gave no {package}.").format(index=which, package=", ".join(step.requirements))
+        return "\n".join([about, what, advice(lines)])
+    said = pip_message(lines)
+    return "\n".join([about + " " + _("pip says:"), said, advice(lines)])
 
 
 class _PyTorchExtensionError(Exception):
@@ -147,33 +173,42 @@ def _run_step(step: Step, environment: PythonEnvironment, packaging: ModuleType 
 
 
 def _computation_backends(step: Step, watcher: Watcher) -> str:
-    """Builds of torch that fit this computer, as the PyTorch extension finds them: "cpu" or "cpu,cu126"."""
+    """Builds of torch for this computer's GPU, as the PyTorch extension finds them: "cu126,cu128".
+
+    It always adds "cpu", which would be taken in silence where none of the others exists.
+    """
     spec = step.requirements[0].removeprefix("torch")
     try:
         logic = importlib.import_module("PyTorchUtils").PyTorchUtilsLogic
-        found = logic.getCompatibleComputationBackends(torchVersionRequirement=spec)
+        every = logic.getCompatibleComputationBackends(torchVersionRequirement=spec)
     except Exception as error:  # another extension's code: whatever it raises is told, with the other way to go on
         message = _(
-            "The PyTorch extension could not tell which build fits this computer: {error} Update that extension, or "
-            "give the package index for PyTorch yourself (https://download.pytorch.org/whl/cpu works everywhere)."
+            "The PyTorch extension could not tell which build fits this computer: {error} Update that extension, "
+            "choose the build for the processor, or give the package index for PyTorch yourself ({index}/...)."
         )
-        raise _PyTorchExtensionError(message.format(error=error)) from error
-    backends = ",".join(str(item) for item in found)
+        raise _PyTorchExtensionError(message.format(error=error, index=INDEX)) from error
+    found = [name for name in map(str, every) if name != "cpu"]
+    if not found:
+        raise _PyTorchExtensionError(
+            _(
+                "The PyTorch extension finds no NVIDIA GPU whose driver a build of PyTorch fits. Update the driver, "
+                "choose the build for the processor, or give the package index for PyTorch yourself ({index}/...)."
+            ).format(index=INDEX)
+        )
+    backends = ",".join(found)
     watcher.on_output(_("The PyTorch extension finds these builds for this computer: {builds}").format(builds=backends))
     return backends
 
 
 def _slicer_packaging() -> ModuleType | None:
-    """`slicer.packaging` (Slicer 5.12) or `slicer.pydeps` (its name in 5.11 previews) in the running application.
+    """`slicer.packaging` in the running application (Slicer 5.12).
 
     None elsewhere, and in Slicer's testing mode, where it blocks and calls nobody back.
     """
     slicer = sys.modules.get("slicer")
     if slicer is None or not hasattr(slicer, "app") or slicer.app.testingEnabled():
         return None
-    for name in ("slicer.packaging", "slicer.pydeps"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    return None
+    try:
+        return importlib.import_module("slicer.packaging")
+    except ImportError:  # Slicer 5.10
+        return None

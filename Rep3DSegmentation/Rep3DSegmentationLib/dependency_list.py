@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +23,10 @@ class Need:
 
 
 NEEDS = (
-    Need("torch", ">=2.6", "torch", 0.0),  # its size depends on the build: see torch_size_mb
-    Need("monai", ">=1.5", "monai", 2.7),
+    Need("torch", ">=2.6", "torch", 0.0),  # its size depends on the build: torch_builds
     Need("numpy", ">=1.26", "numpy", 18.0),
     Need("scipy", ">=1.11", "scipy", 38.0),
     Need("SimpleITK", ">=2.4", "SimpleITK", 53.0),
-    Need("pydicom", ">=3", "pydicom", 2.4),
     Need("safetensors", ">=0.4.5", "safetensors", 0.5),
     Need("pyyaml", ">=6", "yaml", 0.8),
     Need("typer", ">=0.12", "typer", 3.1),
@@ -39,7 +34,14 @@ NEEDS = (
     Need("platformdirs", ">=4", "platformdirs", 0.1),
     Need("psutil", ">=5.9", "psutil", 0.3),
 )
-"""The same list as `dependencies` in backend/pyproject.toml; a test compares them."""
+"""The list `dependencies` of backend/pyproject.toml without pydicom; a test compares them.
+
+Volumes come from Slicer, which has read their DICOM files. Slicer 5.10 brings pydicom 2.4.4 for itself, where Rep3D reads
+DICOM files with pydicom 3, so a batch takes them in Slicer 5.12 (3.0.2) and says so elsewhere.
+"""
+
+OPENVINO = Need("openvino", ">=2025.2", "openvino", 60.0)
+"""Runs the networks several times faster on processors: the extra `cpu` of backend/pyproject.toml."""
 
 PROTECTED = frozenset(
     {
@@ -53,7 +55,6 @@ PROTECTED = frozenset(
         "dicomweb-client",
         "pillow",
         "requests",
-        "pip",
         "torch",
         "torchvision",
         "torchaudio",
@@ -61,26 +62,9 @@ PROTECTED = frozenset(
 )
 """Packages that Slicer brings or that other extensions share: once there, never another version."""
 
+FREE = frozenset({"pip", "setuptools", "wheel"})
+"""Tools that Slicer does not run on. Never pinned: PyTorch's installer and some of its releases want older ones.
 
-def torch_size_mb(index_url: str | None = None, *, chosen_for_hardware: bool = False) -> float:
-    """About how much is downloaded for torch and what it pulls in.
-
-    A build with CUDA brings NVIDIA's libraries: 2.6 GB for torch 2.15. PyPI's Linux build is such a one, PyPI's builds
-    for Windows and macOS are for the CPU (and Apple's GPU).
-
-    Args:
-        index_url: package index that torch comes from, None for pip's own setting.
-        chosen_for_hardware: the build is picked for this computer (by the PyTorch extension).
-    """
-    cuda_mb, cpu_mb = 2600.0, 230.0
-    if sys.platform == "darwin":
-        return 100.0
-    if index_url is not None:
-        tail = index_url.rstrip("/").rsplit("/", 1)[-1].lower()
-        if tail == "cpu":
-            return cpu_mb
-        if tail.startswith(("cu", "rocm")):
-            return cuda_mb
-    if chosen_for_hardware:
-        return cuda_mb if shutil.which("nvidia-smi") else cpu_mb
-    return cuda_mb if sys.platform == "linux" and platform.machine() == "x86_64" else cpu_mb
+light-the-torch 0.8.1 needs pip below 26.1, torch 2.11 and 2.12 need setuptools below 82; Slicer 5.12 brings pip 26.1.1
+and setuptools 82.0.1.
+"""

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .dependency_list import LIGHT_THE_TORCH, PROTECTED, Need, torch_size_mb
+from .dependency_list import LIGHT_THE_TORCH, OPENVINO, PROTECTED, Need
 from .i18n import _
-from .python_environment import PythonEnvironment, canonical
+from .python_environment import PythonEnvironment, canonical, satisfies
+from .torch_builds import (
+    Build,
+    TorchBuild,
+    builds,
+    chosen_build,
+    gpu_expected,
+    index_of,
+    no_torch_here,
+    pytorch_utils_present,
+    size_from_index,
+)
 
 
 @dataclass(frozen=True)
@@ -55,10 +66,47 @@ class InstallPlan:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class Choices:
+    """What a user may choose before an installation, for the panel's dialog.
+
+    Args:
+        builds: builds of PyTorch, the recommended one first; one entry where there is no choice, none where PyTorch is
+            there already.
+        openvino_mb: download of OpenVINO; 0 where it is there already.
+        openvino_recommended: the computer has no GPU that PyTorch uses, so OpenVINO makes it several times faster.
+    """
+
+    builds: tuple[TorchBuild, ...]
+    openvino_mb: float
+    openvino_recommended: bool
+
+
+def choices(report: DependencyReport, environment: PythonEnvironment | None = None) -> Choices:
+    """The choices that `plan` takes as `build` and `openvino`, with their sizes."""
+    offered = builds() if any(item.name == "torch" for item in report.missing) else ()
+    openvino = lacking(OPENVINO, environment or PythonEnvironment(sys.executable))
+    return Choices(offered, openvino.size_mb if openvino else 0.0, openvino is not None and not gpu_expected())
+
+
+def lacking(need: Need, environment: PythonEnvironment) -> Requirement | None:
+    """The need as a requirement if it is not there, half removed or too old; None if it is met."""
+    version = environment.version(need.name)
+    present = environment.has_module(need.module)
+    if version is None and present and canonical(need.name) in PROTECTED:
+        return None  # built into Slicer without metadata: there, and not pip's business
+    if version is not None and present and satisfies(version, need.spec):
+        return None
+    size_mb = chosen_build("auto").size_mb if need.name == "torch" else need.size_mb
+    return Requirement(need.name, need.spec, version if present else None, size_mb)
+
+
 def plan(
     report: DependencyReport,
     wheel_folder: str | Path | None = None,
     *,
+    build: Build = "auto",
+    openvino: bool = False,
     torch_index_url: str | None = None,
     environment: PythonEnvironment | None = None,
 ) -> InstallPlan:
@@ -67,39 +115,33 @@ def plan(
     Args:
         report: from `check`.
         wheel_folder: folder of `.whl` files to install from without a network.
-        torch_index_url: package index for torch (https://download.pytorch.org/whl/cpu ...); the user's choice goes
-            before the PyTorch extension's. None: the PyTorch extension, or pip's own setting.
+        build: of PyTorch, where it is missing: for the processor ("cpu"), for NVIDIA GPUs ("gpu"), or "auto": "gpu"
+            where NVIDIA's driver is installed.
+        openvino: OpenVINO is to be there too, also where nothing else is missing.
+        torch_index_url: package index for torch (https://download.pytorch.org/whl/rocm6.4 ...); goes before `build`.
     """
     environment = environment or PythonEnvironment(sys.executable)
-    if report.ok:
+    extra = lacking(OPENVINO, environment) if openvino else None
+    missing = (*report.missing, extra) if extra else report.missing
+    if not missing:
         return InstallPlan((report.note,), 0.0, None, ())
-    problem = _problem(report)
+    problem = _problem(missing, offline=bool(wheel_folder))
     if problem:
-        return InstallPlan((problem,), 0.0, None, (), problem)
+        return _impossible(problem)
     if wheel_folder:
-        return _plan_offline(report, Path(wheel_folder).expanduser())
-    index_url = (torch_index_url or "").strip() or None
-    missing_torch = [item for item in report.missing if item.name == "torch"]
-    rest = [item for item in report.missing if item.name != "torch"]
-    torch_via = None
-    steps: list[Step] = []
+        return _plan_offline(missing, Path(wheel_folder).expanduser())
     lines = [_("These packages go into Slicer's own Python:")]
-    total = 0.0
-    if missing_torch:
-        by_extension = index_url is None and pytorch_utils_present()
-        torch_via = "PyTorchUtils" if by_extension else "pip"
-        size = torch_size_mb(index_url, chosen_for_hardware=by_extension)
-        total += size
-        torch = "torch" + missing_torch[0].spec
-        if by_extension:
-            source = _("the build that fits this computer, chosen by the PyTorch extension")
-            if environment.version("light-the-torch") is None:
-                steps.append(Step(_("the PyTorch extension's installer"), "pip", (LIGHT_THE_TORCH,)))
-            steps.append(Step(_("PyTorch"), "light_the_torch", (torch,)))
-        else:
-            source = index_url or _("from pip's package index")
-            steps.append(Step(_("PyTorch"), "pip", (torch,), ("--index-url", index_url) if index_url else ()))
-        lines.append(_line(missing_torch[0], size, source))
+    steps: list[Step] = []
+    torch_via, total = None, 0.0
+    torch = next((item for item in missing if item.name == "torch"), None)
+    if torch:
+        source = _torch_source(torch, build, (torch_index_url or "").strip())
+        if source.problem:
+            return _impossible(source.problem)
+        torch_via, total = source.via, source.size_mb
+        steps += source.steps
+        lines.append(_line(torch, source.size_mb, source.text))
+    rest = [item for item in missing if item is not torch]
     if rest:
         steps.append(Step(_("the other packages"), "pip", tuple(item.name + item.spec for item in rest)))
     for item in rest:
@@ -107,31 +149,71 @@ def plan(
         lines.append(_line(item, item.size_mb))
     lines.append(_("Download about {size}; on disk two to three times that.").format(size=_megabytes(total)))
     lines.append(_keeps(environment))
+    if torch:
+        lines.append(_("pip and setuptools may change their versions, where PyTorch or its installer needs others."))
     return InstallPlan(tuple(lines), round(total, 1), torch_via, tuple(steps))
 
 
-def _plan_offline(report: DependencyReport, folder: Path) -> InstallPlan:
+@dataclass(frozen=True)
+class _TorchSource:
+    """Where torch comes from: what `InstallPlan.torch_via` says, size, words for the user, steps; or the problem."""
+
+    via: str
+    size_mb: float
+    text: str
+    steps: tuple[Step, ...]
+    problem: str = ""
+
+
+def _torch_source(torch: Requirement, build: Build, index_url: str) -> _TorchSource:
+    asked = torch.name + torch.spec
+    chosen = chosen_build(build)
+    if index_url:
+        step = Step(_("PyTorch"), "pip", (asked,), ("--index-url", index_url))
+        return _TorchSource("pip", size_from_index(index_url), index_url, (step,))
+    if chosen.key == "gpu" and pytorch_utils_present():
+        # The first step also mends an installer that is there, but beside a pip that is too new for it.
+        installer = Step(_("the PyTorch extension's installer"), "pip", (LIGHT_THE_TORCH,))
+        step = Step(_("PyTorch"), "light_the_torch", (asked,))
+        text = _("{build}: the one that fits the driver, chosen by the PyTorch extension").format(build=chosen.title)
+        return _TorchSource("PyTorchUtils", chosen.size_mb, text, (installer, step))
+    index = index_of(chosen)
+    step = Step(_("PyTorch"), "pip", (asked,), ("--index-url", index) if index else ())
+    text = _("{build}, from {index}").format(build=chosen.title, index=index or _("pip's package index"))
+    return _TorchSource("pip", chosen.size_mb, text, (step,), chosen.problem)
+
+
+def _impossible(problem: str) -> InstallPlan:
+    return InstallPlan((problem,), 0.0, None, (), problem)
+
+
+def _plan_offline(missing: Sequence[Requirement], folder: Path) -> InstallPlan:
     wheels = sorted(folder.glob("*.whl")) if folder.is_dir() else []
     if not wheels:
         problem = _("{folder} holds no wheels (.whl). Fill it with `pip download` on a computer with a network.")
-        return InstallPlan((problem.format(folder=folder),), 0.0, None, (), problem.format(folder=folder))
+        return _impossible(problem.format(folder=folder))
     found = {canonical(wheel.name.split("-")[0]): wheel for wheel in wheels}
     lines = [_("These packages go into Slicer's own Python, from {folder}, without a network:").format(folder=folder)]
-    for item in report.missing:
+    for item in missing:
         wheel = found.get(canonical(item.name))
         size = wheel.stat().st_size / 1e6 if wheel else 0.0
         lines.append(_line(item, size, wheel.name if wheel else _("NOT in the folder")))
     total = sum(wheel.stat().st_size for wheel in wheels) / 1e6
     lines.append(_("The folder holds {count} wheels, {size}.").format(count=len(wheels), size=_megabytes(total)))
-    needs = tuple(item.name + item.spec for item in report.missing)
+    needs = tuple(item.name + item.spec for item in missing)
     step = Step(_("packages from the folder"), "pip", needs, ("--no-index", "--find-links", str(folder)))
-    torch_via = "wheels" if any(item.name == "torch" for item in report.missing) else None
+    torch_via = "wheels" if any(item.name == "torch" for item in missing) else None
     return InstallPlan(tuple(lines), round(total, 1), torch_via, (step,))
 
 
-def _problem(report: DependencyReport) -> str:
-    """Why a package that must not be replaced stands in the way; empty if none does."""
-    for item in report.missing:
+def _problem(missing: Sequence[Requirement], offline: bool) -> str:
+    """Why nothing can be done: no PyTorch for this computer, or a package that must not be replaced; empty otherwise.
+
+    A folder of wheels may hold a PyTorch that somebody built.
+    """
+    if not offline and no_torch_here() and any(item.name == "torch" for item in missing):
+        return no_torch_here()
+    for item in missing:
         if item.installed is None or canonical(item.name) not in PROTECTED:
             continue
         if item.name == "torch":
@@ -144,16 +226,6 @@ def _problem(report: DependencyReport) -> str:
             "use Slicer 5.10 or newer."
         ).format(name=item.name, version=item.installed, spec=item.spec)
     return ""
-
-
-def pytorch_utils_present() -> bool:
-    return "PyTorchUtils" in sys.modules or importlib.util.find_spec("PyTorchUtils") is not None
-
-
-def size_mb(need: Need) -> float:
-    if need.name == "torch":
-        return torch_size_mb(chosen_for_hardware=pytorch_utils_present())
-    return need.size_mb
 
 
 def _line(item: Requirement, size_mb: float, source: str = "") -> str:

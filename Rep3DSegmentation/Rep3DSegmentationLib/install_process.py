@@ -142,12 +142,31 @@ def run_through_slicer(
     return Outcome(int(ended[0]), tuple(lines))
 
 
+def index_gave_nothing(lines: Sequence[str]) -> bool:
+    """True if no file at all came from the index of what was asked for: offline, a proxy, or no build for this Python.
+
+    light-the-torch 0.8.1 then ends in a TypeError of its own: it calls `build_source()` without its `project_name`.
+    """
+    return any("(from versions: none)" in line or "build_source() missing" in line for line in lines)
+
+
 def pip_message(lines: Sequence[str]) -> str:
-    """What pip itself says went wrong: its ERROR lines and its explanation of a conflict, else its last lines."""
+    """What pip itself says went wrong: its ERROR lines and its explanation of a conflict, else its last lines.
+
+    Of a traceback only the last line: the error itself. The log holds all of it.
+    """
     said: list[str] = []
-    explaining = False
+    explaining = tracing = False
     for line in lines:
-        if line.startswith("ERROR:"):
+        if line.startswith("Traceback (most recent call last)"):
+            tracing = True
+        elif tracing:
+            if line.strip() and not line.startswith(" "):
+                said.append(line)
+                tracing = False
+        elif line.startswith("ERROR: Exception:"):
+            continue  # the traceback follows
+        elif line.startswith("ERROR:"):
             said.append(line.removeprefix("ERROR:").strip())
         elif line.startswith(("The conflict is caused by", "Additionally, some packages")):
             explaining = True
@@ -168,7 +187,10 @@ def advice(lines: Sequence[str]) -> str:
 
     if says("no space left", "errno 28", "winerror 112", "not enough space"):
         return _("The disk is full: free some space (the temporary folder counts too), then press Install again.")
-    absent = _("A package was not found for this Python: check the index address, or add its wheel to the folder.")
+    absent = _(
+        "The index was not reached (no network, a proxy, a firewall), or it has nothing for this Python: check the "
+        "network, the proxy (HTTPS_PROXY) and the index address, or install from a folder of wheels (add its wheel)."
+    )
     conflict = says("resolutionimpossible", "conflicting dependencies", "conflict is caused by")
     reached = not says("retry(total=0")  # without an index no version of anything fits: that is no conflict
     if says("no matching distributions available") and reached:
@@ -198,6 +220,6 @@ def advice(lines: Sequence[str]) -> str:
             "Slicer's folder cannot be written: install Slicer in a folder of yours, or start it as administrator; "
             "close other running Slicers."
         )
-    if says("no matching distribution", "could not find a version"):
-        return _("A package was not found for this Python: check the index address, or add its wheel to the folder.")
+    if says("no matching distribution", "could not find a version") or index_gave_nothing(lines):
+        return absent
     return _("Read pip's messages in the log; pressing Install again goes on with what is missing.")

@@ -14,7 +14,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from .dependency_list import PROTECTED
+from .dependency_list import FREE, PROTECTED
 
 
 def slicer_python() -> str:
@@ -105,9 +105,9 @@ class PythonEnvironment:
 def constraints_text(shipped: str, installed: dict[str, str], wanted: Iterable[str] = ()) -> str:
     """Text of the constraints file of one run of pip.
 
-    What Slicer brings or other extensions share (PROTECTED) keeps exactly its version; anything else that is installed
-    may only go up, and pip raises it only where a new package asks for it; shipped pins hold for what is not there yet
-    and for what is to be installed anew.
+    What Slicer brings or other extensions share (PROTECTED) keeps exactly its version; tools (FREE) may change;
+    anything else that is installed may only go up, and pip raises it only where a new package asks for it; shipped pins
+    hold for what is not there yet and for what is to be installed anew.
 
     Args:
         shipped: text of a constraints file, one requirement a line, `#` starts a comment.
@@ -116,8 +116,8 @@ def constraints_text(shipped: str, installed: dict[str, str], wanted: Iterable[s
     """
     lines = []
     for name, version in sorted(installed.items()):
-        if not satisfies(version, ">=0"):
-            continue  # not a version that pip could compare
+        if name in FREE or not satisfies(version, ">=0"):
+            continue  # a tool that may change, or not a version that pip could compare
         # "1.2+cpu" may be asked for exactly, but has no order: there the part before the + counts.
         lines.append(f"{name}=={version}" if name in PROTECTED else f"{name}>={version.split('+')[0]}")
     kept = set(installed) - ({canonical(name) for name in wanted} - PROTECTED)

@@ -115,6 +115,6 @@ class Assembly:
 def versions_text(hello: dict[str, Any]) -> str:
     """One line for the log: what runs where."""
     devices = ", ".join(device["name"] for device in hello["devices"])
-    return _("Worker: Rep3D {rep3d}, Python {python}, PyTorch {torch}, MONAI {monai}; devices: {devices}").format(
-        **{name: hello[name] for name in ("rep3d", "python", "torch", "monai")}, devices=devices
+    return _("Worker: Rep3D {rep3d}, Python {python}, PyTorch {torch}; devices: {devices}").format(
+        **{name: hello[name] for name in ("rep3d", "python", "torch")}, devices=devices
     )

@@ -61,8 +61,8 @@ class Photographer:
 
         check, plan = dependencies.check, dependencies.plan
         needs = dependencies.NEEDS
-        sizes = [dependencies.Requirement(n.name, n.spec, None, dependencies.size_mb(n)) for n in needs]
-        missing = tuple(item for item in sizes if item.name in ("torch", "monai", "safetensors", "typer"))
+        sizes = [dependencies.Requirement(n.name, n.spec, None, n.size_mb or 200.0) for n in needs]
+        missing = tuple(item for item in sizes if item.name in ("torch", "safetensors", "typer"))
         names = ", ".join(item.name for item in missing)
         note = f"{len(missing)} Python packages are to be installed before the first segmentation: {names}."
         dependencies.check = lambda: dependencies.DependencyReport(False, missing, note)

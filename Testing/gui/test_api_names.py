@@ -34,7 +34,6 @@ DESKTOP_ONLY = {
     "slicer.i18n": SLICER + "Base/Python/slicer/i18n.py",
     "slicer.modules": SLICER + "Base/QTCore/qSlicerModuleFactoryManager.h",
     "slicer.packaging": SLICER + "Base/Python/slicer/packaging.py",
-    "slicer.pydeps": SLICER + "Base/Python/slicer/pydeps.py",
     "slicer.qMRMLSegmentEditorWidget": EDITOR + "Widgets/qMRMLSegmentEditorWidget.h",
     "slicer.qSlicerSegmentEditorAbstractEffect": EDITOR + "EditorEffects/qSlicerSegmentEditorAbstractEffect.h",
     "slicer.qSlicerSegmentEditorScriptedEffect": EDITOR + "EditorEffects/qSlicerSegmentEditorScriptedEffect.h",

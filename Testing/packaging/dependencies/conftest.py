@@ -1,4 +1,4 @@
-"""A small Python to install into, and tiny wheels to install: real pip, no network."""
+"""Small Pythons to install into, as Slicer 5.10 and 5.12 bring them, and wheels with real metadata: pip, no network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 import sysconfig
 import tarfile
+import types
 import venv
 import zipfile
 from collections.abc import Callable
@@ -16,53 +17,20 @@ import pip
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "Rep3DSegmentation"))
+sys.path[:0] = [str(ROOT / "Rep3DSegmentation"), str(Path(__file__).parent)]
 
+from real_metadata import packages, slicer_pins, write_real_wheel, write_wheel  # noqa: E402
+from Rep3DSegmentationLib import torch_builds  # noqa: E402
 from Rep3DSegmentationLib.python_environment import PythonEnvironment  # noqa: E402
 
-# What the needs of Rep3D look like to pip: version, what each asks for, the module where its name differs.
-PACKAGES = {
-    "torch": ("2.9.0", ["typing-extensions>=4.10.0"], "torch"),
-    "monai": ("1.6.1", ["torch>=2.8.0", "numpy<3.0,>=1.24"], "monai"),
-    "scipy": ("1.17.1", ["numpy<2.7,>=1.26.4"], "scipy"),
-    "safetensors": ("0.8.0", [], "safetensors"),
-    "PyYAML": ("6.0.3", [], "yaml"),
-    "typer": ("0.29.2", ["rich>=13.8.0"], "typer"),
-    "rich": ("15.0.0", ["Pygments>=2.13.0"], "rich"),
-    "Pygments": ("2.21.0", [], "pygments"),
-    "platformdirs": ("4.14.7", [], "platformdirs"),
-    "psutil": ("7.2.2", [], "psutil"),
-    "typing_extensions": ("4.16.0", [], "typing_extensions"),
-}
-SLICER_BRINGS = {"numpy": "2.0.2", "SimpleITK": "2.5.5", "pydicom": "3.0.2"}
-
+LTT_MAIN = """
+import pathlib, runpy, sys
+option = [item for item in sys.argv if item.startswith("--pytorch-computation-backend=")]
+pathlib.Path(__file__).with_name("used.txt").write_text(option[0].split("=")[1])
+sys.argv = [item for item in sys.argv if item not in option]
+runpy.run_module("pip", run_name="__main__")
+"""
 Maker = Callable[..., Path]
-
-
-def write_wheel(
-    folder: Path,
-    name: str,
-    version: str,
-    requires: list[str] = (),
-    module: str = "",
-    files: dict[str, str] | None = None,
-) -> Path:
-    """A pure-Python wheel with one module; `files` adds or replaces files of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    module = module or name.replace("-", "_")
-    info = f"{name.replace('-', '_')}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    contents = {
-        f"{module}/__init__.py": f"__version__ = '{version}'\n",
-        f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {item}\n" for item in requires),
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: rep3d-tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    } | (files or {})
-    contents[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*contents, f"{info}/RECORD"])
-    path = folder / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for inside, text in contents.items():
-            archive.writestr(inside, text)
-    return path
 
 
 def write_slow_source(folder: Path, name: str, version: str, pid_file: Path) -> Path:
@@ -82,6 +50,15 @@ def write_slow_source(folder: Path, name: str, version: str, pid_file: Path) -> 
     return path
 
 
+def write_index(folder: Path, wheels: list[Path]) -> None:
+    """A package index as plain files: a folder a project with links to its files."""
+    for wheel in wheels:
+        project = folder / wheel.name.split("-")[0].lower().replace("_", "-")
+        project.mkdir(parents=True, exist_ok=True)
+        with (project / "index.html").open("a", encoding="utf-8") as file:
+            file.write(f'<a href="{wheel.as_uri()}">{wheel.name}</a>\n')
+
+
 @pytest.fixture
 def make_wheel() -> Maker:
     return write_wheel
@@ -92,11 +69,20 @@ def make_slow_source() -> Maker:
     return write_slow_source
 
 
+@pytest.fixture
+def make_index() -> Callable[[Path, list[Path]], None]:
+    return write_index
+
+
 @pytest.fixture(scope="session")
 def shared_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every frozen package with its real metadata; light-the-torch hands on to pip."""
     folder = tmp_path_factory.mktemp("all wheels")
-    for name, (version, requires, module) in PACKAGES.items():
-        write_wheel(folder, name, version, requires, module)
+    for name, version, requires in packages():
+        if name == "light_the_torch":
+            write_wheel(folder, name, version, requires, files={"light_the_torch/__main__.py": LTT_MAIN})
+        else:
+            write_real_wheel(folder, name, version, requires)
     return folder
 
 
@@ -111,23 +97,58 @@ def wheels(shared_wheels: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PythonEnvironment:
-    """A Python with what Slicer brings (of what matters here) and pip, and nothing that this machine configures."""
-    home = tmp_path / "python"
-    venv.EnvBuilder(with_pip=False, symlinks=os.name != "nt").create(home)
-    scheme = {"base": str(home), "platbase": str(home), "installed_base": str(home)}
-    site = Path(sysconfig.get_path("purelib", "venv" if "venv" in sysconfig.get_scheme_names() else None, scheme))
-    only_pip = tmp_path / "only pip"
-    only_pip.mkdir()
-    (only_pip / "pip").symlink_to(Path(pip.__file__).parent, target_is_directory=True)
-    (site / "only_pip.pth").write_text(str(only_pip), encoding="utf-8")
-    for name, version in SLICER_BRINGS.items():
-        with zipfile.ZipFile(write_wheel(tmp_path / "brought", name, version)) as archive:
-            archive.extractall(site)
+def from_wheels(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """pip's own configuration points at the wheels."""
+    monkeypatch.delenv("PIP_INDEX_URL")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", wheels.as_uri())
+    return wheels
+
+
+@pytest.fixture(autouse=True)
+def computer(monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Says which computer the builds of PyTorch are chosen for: Linux without a GPU until a test calls it."""
+
+    def be(system: str, machine: str, nvidia_driver: bool = False) -> None:
+        monkeypatch.setattr(torch_builds, "sys", types.SimpleNamespace(platform=system, modules=sys.modules))
+        monkeypatch.setattr(torch_builds, "platform", types.SimpleNamespace(machine=lambda: machine))
+        monkeypatch.setattr(torch_builds, "nvidia_driver_present", lambda: nvidia_driver)
+
+    be("linux", "x86_64")
+    return be
+
+
+@pytest.fixture
+def slicer_python(tmp_path: Path, shared_wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Makes a Python with what a Slicer brings, and pip; nothing that this machine configures holds in it."""
     for variable in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_RETRIES", "0")
     monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "empty index").as_uri())
-    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    return PythonEnvironment(str(python), (str(site),))
+
+    def make(version: str) -> PythonEnvironment:
+        home = tmp_path / f"python {version}"
+        venv.EnvBuilder(with_pip=False, symlinks=os.name != "nt").create(home)
+        scheme = {"base": str(home), "platbase": str(home), "installed_base": str(home)}
+        site = Path(sysconfig.get_path("purelib", "venv" if "venv" in sysconfig.get_scheme_names() else None, scheme))
+        only_pip = tmp_path / f"only pip {version}"
+        only_pip.mkdir()
+        (only_pip / "pip").symlink_to(Path(pip.__file__).parent, target_is_directory=True)
+        (site / "only_pip.pth").write_text(str(only_pip), encoding="utf-8")
+        for name, pinned in slicer_pins(version).items():
+            with zipfile.ZipFile(shared_wheels / f"{name.replace('-', '_')}-{pinned}-py3-none-any.whl") as archive:
+                archive.extractall(site)
+        if not (site / "SimpleITK").is_dir():  # Slicer 5.10 builds its own, without metadata
+            (site / "SimpleITK").mkdir()
+            (site / "SimpleITK" / "__init__.py").touch()
+        python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        return PythonEnvironment(str(python), (str(site),))
+
+    return make
+
+
+@pytest.fixture
+def environment(slicer_python: Callable) -> PythonEnvironment:
+    """The Python of Slicer 5.10."""
+    return slicer_python("5.10.0")

@@ -71,7 +71,7 @@ def describe(error: BaseException) -> Failure:
     return Failure(INTERNAL, f"Unexpected {type(error).__name__}: {first_line(error)}", hint)
 
 
-INSTALL_HINT = "Install Rep3D's dependencies (torch, monai and others), then try again."
+INSTALL_HINT = "Install Rep3D's dependencies (torch and others), then try again."
 
 
 def _hint(error: Rep3DError) -> str:

@@ -27,7 +27,6 @@ def hello(job: Job, models: WarmModels) -> dict[str, Any]:
         "rep3d": rep3d.__version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "monai": metadata.version("monai"),
         "numpy": metadata.version("numpy"),
         "platform": platform.platform(),
         "pid": os.getpid(),

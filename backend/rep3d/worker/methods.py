@@ -37,7 +37,7 @@ FUNCTIONS = {
 #: Methods that compute with the network. A device that computes wrongly is refused before they begin.
 COMPUTING = ("estimate", "segment", "segment_files", "masks", "erf", "prepare", "window")
 #: What inference imports, by module name. Looked for; only the first is imported at once, to see whether it loads.
-PACKAGES = ("torch", "numpy", "scipy", "monai", "SimpleITK", "safetensors", "yaml", "platformdirs", "psutil")
+PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "safetensors", "yaml", "platformdirs", "psutil")
 
 
 class MethodTable:
