@@ -36,8 +36,8 @@ NEEDS = (
 )
 """The list `dependencies` of backend/pyproject.toml without pydicom; a test compares them.
 
-Volumes come from Slicer, which has read their DICOM files. Slicer 5.10 brings pydicom 2.4.4 for itself, where Rep3D reads
-DICOM files with pydicom 3, so a batch takes them in Slicer 5.12 (3.0.2) and says so elsewhere.
+Volumes come from Slicer, which has read their DICOM files. Rep3D reads such files with pydicom 3; Slicer 5.10 brings
+2.4.4 for itself, so a batch takes them in Slicer 5.12 (3.0.2) and says so elsewhere.
 """
 
 OPENVINO = Need("openvino", ">=2025.2", "openvino", 60.0)
