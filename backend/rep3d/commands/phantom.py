@@ -30,30 +30,39 @@ def phantom(
     noise: float | None = typer.Option(
         None, "--noise", help="Noise in HU (standard deviation), 0 for none.", show_default="random"
     ),
-    phase: str = typer.Option("random", "--phase", help="Contrast phase: native, arterial, portal or random."),
-    fov: str = typer.Option("full", "--fov", help="Body part in view: full, abdomen, upper, pelvis or random."),
+    phase: str = typer.Option("random", "--phase", help="Contrast phase: native, arterial, portal, delayed or random."),
+    fov: str = typer.Option(
+        "full", "--fov", help="Body part in view: full, abdomen, upper, pelvis, slab (with --anatomy) or random."
+    ),
+    anatomy: list[Path] = typer.Option(
+        [],
+        "--anatomy",
+        exists=True,
+        help="Paint these label maps of real anatomies, files or folders (repeatable), instead of the schematic one.",
+    ),
 ) -> None:
-    """Make a CT of a generated abdomen and its ground truth (AMOS's 15 labels). No patient is behind it.
+    """Make a CT of a generated abdomen and its ground truth (AMOS's 15 labels). No scan of a patient is behind it.
 
     The same seed and options give the same voxels. The same command continues a folder of cases that was stopped.
     """
     from rich.console import Console
 
     from rep3d.errors import BadInput
-    from rep3d.phantom.files import labels_path, split_suffix, write_cases, write_phantom
-    from rep3d.phantom.generator import generate
+    from rep3d.phantom.files import labels_path, make, split_suffix, write_cases, write_phantom
     from rep3d.phantom.options import ScanOptions
+    from rep3d.phantom.painted import Anatomies
 
     options = ScanOptions(
         spacing=spacing, shape=shape, orientation=orientation, oblique=oblique, noise=noise, phase=phase, fov=fov
     )
     options.check(seed)
+    anatomies = Anatomies(anatomy) if anatomy else None
     console = Console(stderr=True, highlight=False)
     if count is None:
         split_suffix(output)
         truth = labels or labels_path(output)
         split_suffix(truth)
-        made = generate(seed, options)
+        made = make(seed, options, anatomies)
         write_phantom(made, output, truth)
         size = " x ".join(map(str, made.image.shape))
         console.print(
@@ -68,7 +77,11 @@ def phantom(
     with Progress(*columns, console=console) as bar:
         job = bar.add_task("", total=count)
         made_count = write_cases(
-            output, range(seed, seed + count), options, lambda done, _total, _made: bar.update(job, completed=done)
+            output,
+            range(seed, seed + count),
+            options,
+            lambda done, _total, _made: bar.update(job, completed=done),
+            anatomies,
         )
     console.print(f"{output}: {count} cases, {made_count} of them made now", markup=False, soft_wrap=True)
 

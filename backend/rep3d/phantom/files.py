@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from rep3d.errors import BadInput, OutputFailed
 from rep3d.files import atomic_path, write_text
 from rep3d.phantom.generator import PHANTOM_VERSION, Phantom, generate
 from rep3d.phantom.options import ScanOptions
+from rep3d.phantom.painted import PAINTED_VERSION, Anatomies, paint
 
 #: What a phantom may be written as.
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -71,34 +73,54 @@ def write_cases(
     seeds: range,
     options: ScanOptions,
     progress: Callable[[int, int, bool], None] | None = None,
+    anatomies: Anatomies | None = None,
 ) -> int:
     """Write one case a seed into folder/images and folder/labels; cases whose two files are there are skipped.
 
-    progress(done, total, made) is called after every case. Returns how many were made.
+    Args:
+        folder: where to write; made if need be.
+        seeds: one case each.
+        options: of every scan.
+        progress: called with (done, total, made) after every case.
+        anatomies: paint these instead of the schematic anatomy.
+
+    Returns:
+        How many cases were made.
+
+    Raises:
+        BadInput: the folder holds cases that were made otherwise.
     """
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder}: is a file, a folder is needed for several cases", hint="Give another -o.")
-    _check_record(folder, options)
+    _check_record(folder, options, anatomies)
     made = 0
     for index, seed in enumerate(seeds):
         image_path, label_path = case_paths(folder, seed)
         missing = not (image_path.is_file() and label_path.is_file())
         if missing:
-            write_phantom(generate(seed, options), image_path, label_path)
+            write_phantom(make(seed, options, anatomies), image_path, label_path)
             made += 1
         if progress:
             progress(index + 1, len(seeds), missing)
     return made
 
 
-def _check_record(folder: Path, options: ScanOptions) -> None:
+def make(seed: int, options: ScanOptions, anatomies: Anatomies | None) -> Phantom:
+    """One scan: painted from ``anatomies``, or of the schematic anatomy where there are none."""
+    return generate(seed, options) if anatomies is None else paint(seed, anatomies, options)
+
+
+def _check_record(folder: Path, options: ScanOptions, anatomies: Anatomies | None) -> None:
     """Keep the options beside the cases, so that a folder is never continued with others."""
     record = folder / "phantom.json"
-    text = json.dumps({"version": PHANTOM_VERSION, "options": dataclasses.asdict(options)}, sort_keys=True, indent=1)
+    facts: dict[str, Any] = {"version": PHANTOM_VERSION, "options": dataclasses.asdict(options)}
+    if anatomies is not None:
+        facts |= {"version": PAINTED_VERSION, "anatomies": anatomies.hashes}
+    text = json.dumps(facts, sort_keys=True, indent=1)
     if record.is_file():
         if record.read_text(encoding="utf-8") != text:
             raise BadInput(
-                f"{folder}: holds phantoms that were made with other options or another version (see {record.name})",
+                f"{folder}: holds phantoms made with other options, anatomies or another version (see {record.name})",
                 hint="Repeat the command with those options, or choose another -o.",
             )
         return

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from rep3d.errors import BadInput
 from rep3d.phantom import body, bowel, digestive, pelvic, scanner, solid, vessels
 from rep3d.phantom.canvas import Canvas, Patient
 from rep3d.phantom.fields import SmoothField
-from rep3d.phantom.options import ScanOptions, ScanPlan, draw_plan, finer
+from rep3d.phantom.options import SLAB, ScanOptions, ScanPlan, draw_plan, finer
 from rep3d.phantom.orient import reorient
 from rep3d.phantom.scene import Plan, Scene
 from rep3d.phantom.tissue import draw_tissues
@@ -42,6 +43,8 @@ def generate(seed: int, options: ScanOptions | None = None, **changes: Any) -> P
     """
     options = (options or ScanOptions()).replace(**changes)
     options.check(seed)
+    if options.fov == SLAB:
+        raise BadInput("fov: a slab can only be cut from label maps", hint="Name them with --anatomy.")
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(int(seed)).spawn(4)]
     anatomy, scan, contrast, noise = streams
     patient, build, female = _patient(anatomy)

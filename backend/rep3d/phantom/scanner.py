@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
 from rep3d.phantom.canvas import Canvas
 from rep3d.phantom.grid import Grid
+
+
+@dataclass(frozen=True)
+class Painted:
+    """What the scanner looks at, all [X, Y, Z]: hu float32, label uint8, weight float32 (share of the label)."""
+
+    hu: np.ndarray
+    label: np.ndarray
+    weight: np.ndarray
 
 
 def add_table(hu: np.ndarray, grid: Grid, back_mm: float, edge_mm: float) -> None:
@@ -51,7 +62,12 @@ def average(image: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:
 
 
 def acquire(
-    canvas: Canvas, grid: Grid, factors: tuple[int, int, int], rng: np.random.Generator, noise_hu: float, blur_mm: float
+    canvas: Canvas | Painted,
+    grid: Grid,
+    factors: tuple[int, int, int],
+    rng: np.random.Generator,
+    noise_hu: float,
+    blur_mm: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Turn the painted canvas into what a scanner stores: (int16 HU, uint8 labels) on ``grid``.
 
