@@ -11,6 +11,7 @@ import slicer
 from .errors import InputError
 from .i18n import _
 from .placement import place_beside
+from .removal import remove
 from .segmentations import import_labels
 from .volumes import ExportedVolume, check_volume, export_volume, hidden_volume
 
@@ -94,8 +95,7 @@ class AllFrames:
             value = self._frame.sequence_node.GetNthIndexValue(index)
             self._results.SetDataNodeAtValue(node, value)
         finally:
-            self._drop_display(node)
-            slicer.mrmlScene.RemoveNode(node)
+            remove([node])
             self.abandon()
         self._name = f"{self._volume_node.GetName()} {result['task']}"
         number = _("Frame {number}: ").format(number=index + 1)
@@ -125,8 +125,8 @@ class AllFrames:
     def abandon(self) -> None:
         """Remove what was only needed during the run."""
         scratch, self._scratch = self._scratch, None
-        if scratch is not None and scratch.GetScene() is not None:
-            slicer.mrmlScene.RemoveNode(scratch)
+        if scratch is not None:
+            remove([scratch])
 
     def _volume_like(self, frame, index: int):
         """The frame as a hidden volume of the scene, below the transform of the volume that the browser plays."""
@@ -136,8 +136,3 @@ class AllFrames:
         volume.CopyOrientation(frame)
         volume.SetAndObserveTransformNodeID(self._volume_node.GetTransformNodeID())
         return volume
-
-    @staticmethod
-    def _drop_display(node) -> None:
-        if node.GetDisplayNode() is not None:
-            slicer.mrmlScene.RemoveNode(node.GetDisplayNode())

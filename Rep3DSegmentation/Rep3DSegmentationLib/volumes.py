@@ -12,6 +12,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from .errors import InputError
 from .grids import Grid, as_tuple, has_shear, is_linear, matrix_between
 from .i18n import _
+from .removal import remove
 
 if TYPE_CHECKING:
     from .client import WorkerClient
@@ -144,7 +145,7 @@ def export_volume(volume_node, client: WorkerClient, *, harden: bool = False) ->
         ).format(name=name)
         return _export(copy, client, name, (warning,), hardened=True)
     finally:
-        slicer.mrmlScene.RemoveNode(copy)
+        remove([copy])
 
 
 def _export(volume_node, client: WorkerClient, name: str, warnings: tuple[str, ...], hardened: bool) -> ExportedVolume:

@@ -14,8 +14,9 @@ import slicer
 
 from ..grids import has_shear
 from ..i18n import _
+from ..removal import remove
 from ..volumes import ExportedVolume
-from .folder import ERF, GROUP, keep, kept, remove
+from .folder import ERF, GROUP, keep, kept
 from .images import fill_volume, new_volume
 from .overlay import set_display
 from .points import Point

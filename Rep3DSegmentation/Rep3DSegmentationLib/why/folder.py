@@ -12,6 +12,7 @@ import slicer
 import vtk
 
 from ..i18n import _
+from ..removal import remove
 
 #: Node attribute: "mask" or "erf"; which of the nodes it is; and the role of the reference to the scan.
 KIND, ROLE, SCAN = "Rep3D.Why", "Rep3D.WhyRole", "Rep3D.WhyScan"
@@ -57,22 +58,6 @@ def kept(kind: str | None = None, role: str | None = None, scan: Any = None) -> 
     return found
 
 
-def remove(nodes: list[Any]) -> int:
-    """Remove these nodes with their display, storage and rendering nodes; returns how many were ours to begin with."""
-    scene, hierarchy = slicer.mrmlScene, _hierarchy()
-    extra = {}
-    for node in nodes:
-        for other in _attached(node):
-            extra[other.GetID()] = other
-    for node in [*nodes, *extra.values()]:
-        item = hierarchy.GetItemByDataNode(node)
-        if item != hierarchy.GetInvalidItemID():
-            hierarchy.RemoveItem(item, False, False)  # the item alone: the node follows, whoever removes items
-        if scene.IsNodePresent(node):
-            scene.RemoveNode(node)
-    return len(nodes)
-
-
 def remove_all(scan: Any = None) -> int:
     """Remove all of it, or what belongs to one scan, with the folders; returns how many nodes went.
 
@@ -107,28 +92,10 @@ def _folder(scan: Any) -> int:
         folder = hierarchy.GetItemParent(item) if item != invalid else invalid
         if same and folder != invalid and hierarchy.GetItemAttribute(folder, KIND) == FOLDER:
             return folder
-    name = _("Why: {name}").format(name=scan.GetName()) if scan is not None else _("Why")
+    name = _("Explain: {name}").format(name=scan.GetName()) if scan is not None else _("Explain")
     folder = hierarchy.CreateFolderItem(parent, name)
     hierarchy.SetItemAttribute(folder, KIND, FOLDER)
     return folder
-
-
-def _attached(node: Any) -> list[Any]:
-    """Display, storage and volume-property nodes that serve this node alone."""
-    found = []
-    if node.IsA("vtkMRMLDisplayableNode"):
-        for index in range(node.GetNumberOfDisplayNodes()):
-            display = node.GetNthDisplayNode(index)
-            if display is None:
-                continue
-            found.append(display)
-            if display.IsA("vtkMRMLVolumeRenderingDisplayNode"):
-                found += [n for n in (display.GetVolumePropertyNode(), display.GetROINode()) if n is not None]
-    if node.IsA("vtkMRMLStorableNode"):
-        for index in range(node.GetNumberOfStorageNodes()):
-            if node.GetNthStorageNode(index) is not None:
-                found.append(node.GetNthStorageNode(index))
-    return found
 
 
 def _hierarchy() -> Any:

@@ -29,16 +29,16 @@ def description() -> str:
     """The layout as Slicer's XML."""
     colors = ("#F34A33", "#6EB04B", "#EDD54C")
     slices = "".join(
-        _slice_view(tag, orientation, f"W{number}", color)
+        _slice_view(tag, orientation, f"E{number}", color)
         for number, ((tag, orientation), color) in enumerate(zip(SLICES.items(), colors), start=1)
     )
     return f"""<layout type="vertical" split="true">
   <item><layout type="horizontal">{slices}</layout></item>
   <item><layout type="horizontal">
     <item><view class="vtkMRMLViewNode" singletontag="{VIEW_3D}">
-      <property name="viewlabel" action="default">W</property></view></item>
+      <property name="viewlabel" action="default">E</property></view></item>
     <item><view class="vtkMRMLPlotViewNode" singletontag="{PLOT}">
-      <property name="viewlabel" action="default">W</property></view></item>
+      <property name="viewlabel" action="default">E</property></view></item>
   </layout></item>
 </layout>"""
 

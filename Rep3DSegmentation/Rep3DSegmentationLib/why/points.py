@@ -45,7 +45,7 @@ def place_point(markups_node: Any = None) -> Any:
     """Let the next click in a view place a point in this list, or in a new one. Returns the list."""
     scene = slicer.mrmlScene
     if markups_node is None:
-        markups_node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(_("Why")))
+        markups_node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(_("Explain")))
         markups_node.CreateDefaultDisplayNodes()
     selection = scene.GetFirstNodeByClass("vtkMRMLSelectionNode")
     interaction = scene.GetFirstNodeByClass("vtkMRMLInteractionNode")

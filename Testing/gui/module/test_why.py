@@ -178,9 +178,9 @@ def test_saved_loaded_and_removed(why, hippocampus, tmp_path):
     assert state() == before
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
     items = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) for node in folder.kept(role="volume")}
-    assert [hierarchy.GetItemName(item) for item in items] == ["Why: scan"]
+    assert [hierarchy.GetItemName(item) for item in items] == ["Explain: scan"]
     why.host.click(why.ui.whyRemoveButton)
-    assert folder.kept() == [] and hierarchy.GetItemByName("Why: scan") == hierarchy.GetInvalidItemID()
+    assert folder.kept() == [] and hierarchy.GetItemByName("Explain: scan") == hierarchy.GetInvalidItemID()
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1  # the scan
 
 

@@ -247,7 +247,7 @@ def test_all_of_it_lies_in_one_folder_beside_the_scan_and_goes_with_it(scene, sc
     second = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(n)) for n in folder.kept(scan=other)}
     assert len(first) == len(second) == 1 and first != second
     (item,) = first
-    assert hierarchy.GetItemParent(item) == study and hierarchy.GetItemName(item) == "Why: scan"
+    assert hierarchy.GetItemParent(item) == study and hierarchy.GetItemName(item) == "Explain: scan"
     assert len(folder.kept(scan=scan)) == 7  # two volumes, four surfaces, a table
     folder.remove_all(scan)
     assert folder.kept(scan=scan) == [] and len(folder.kept(scan=other)) == 4

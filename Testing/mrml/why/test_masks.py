@@ -115,11 +115,11 @@ def test_removed_together_with_all_that_serves_it(scene, masks, make_volume):
     before, items = node_ids(scene), hierarchy.GetNumberOfItems()
     nodes = show_block(masks, masks.blocks[0], 1, scan)
     item = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(nodes.table))
-    assert hierarchy.GetItemName(item) == "Why: scan"
+    assert hierarchy.GetItemName(item) == "Explain: scan"
     assert len(node_ids(scene) - before) > 15
     show_block(masks, masks.blocks[0])  # without a scan: the same nodes, in the scene's own folder
     assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(nodes.table)) != item
-    assert hierarchy.GetItemByName("Why: scan") == hierarchy.GetInvalidItemID()
+    assert hierarchy.GetItemByName("Explain: scan") == hierarchy.GetInvalidItemID()
     folder.remove_all()
     assert node_ids(scene) == before and hierarchy.GetNumberOfItems() == items
 
@@ -132,9 +132,10 @@ def layout_logic(scene, core):
     logic.SetMRMLScene(scene)
     yield logic
     logic.SetMRMLScene(None)
-    for identifier in node_ids(scene) - before:  # views and layout are singletons, which closing a scene leaves
-        if scene.GetNodeByID(identifier) is not None:
-            scene.RemoveNode(scene.GetNodeByID(identifier))
+    for identifier in node_ids(scene) - before:
+        node = scene.GetNodeByID(identifier)
+        if node is not None and node.GetSingletonTag():  # views and layout: closing a scene leaves them
+            scene.RemoveNode(node)
 
 
 def test_layout_of_its_own(scene, masks, layout_logic):
