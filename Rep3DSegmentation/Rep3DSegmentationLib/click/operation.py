@@ -17,7 +17,10 @@ OnError = Callable[[WorkerError], None]
 
 
 class Ticket:
-    """One caller's share in an operation. Exactly one of ``on_ready`` and ``on_error`` is called, once."""
+    """One caller's share in an operation. Exactly one of ``on_ready`` and ``on_error`` is called, once.
+
+    When it is done it lets go of the caller, who may outlive neither the session nor the operation.
+    """
 
     def __init__(
         self,
@@ -27,14 +30,15 @@ class Ticket:
         on_error: OnError | None,
     ):
         self.done = False
-        self._operation = operation
+        self._operation: Operation | None = operation
         self._on_progress, self._on_ready, self._on_error = on_progress, on_ready, on_error
 
     def cancel(self) -> None:
         """No longer wait: ``on_error`` gets ``cancelled`` at once. The work ends when nobody waits for it."""
         if not self.done:
+            operation = self._operation
             self.fail(WorkerError("cancelled", _("Cancelled.")))
-            self._operation.leave(self)
+            operation.leave(self)
 
     def progress(self, fraction: float, stage: str, eta_s: float | None) -> None:
         """Pass it on."""
@@ -44,16 +48,22 @@ class Ticket:
     def ready(self, prepared: PreparedVolume, warnings: tuple[str, ...]) -> None:
         """Pass it on; the end."""
         if not self.done:
-            self.done = True
-            if self._on_ready is not None:
-                self._on_ready(prepared, warnings)
+            on_ready, _on_error = self._end()
+            if on_ready is not None:
+                on_ready(prepared, warnings)
 
     def fail(self, error: WorkerError) -> None:
         """Pass it on; the end."""
         if not self.done:
-            self.done = True
-            if self._on_error is not None:
-                self._on_error(error)
+            _on_ready, on_error = self._end()
+            if on_error is not None:
+                on_error(error)
+
+    def _end(self) -> tuple[OnReady | None, OnError | None]:
+        callbacks = self._on_ready, self._on_error
+        self.done = True
+        self._operation = self._on_progress = self._on_ready = self._on_error = None
+        return callbacks
 
 
 class Operation:
@@ -82,7 +92,8 @@ class Operation:
 
     def leave(self, ticket: Ticket) -> None:
         """Called by a ticket that no longer waits."""
-        self._tickets.remove(ticket)
+        if ticket in self._tickets:
+            self._tickets.remove(ticket)
         if self.abandoned and not self.done and self._pending is not None:
             self._pending.cancel()
 
@@ -103,12 +114,15 @@ class Operation:
 
     def finish(self, prepared: PreparedVolume, warnings: tuple[str, ...]) -> None:
         """Tell everybody."""
-        self.done = True
-        for ticket in list(self._tickets):
+        for ticket in self._end():
             ticket.ready(prepared, warnings)
 
     def fail(self, error: WorkerError) -> None:
         """Tell everybody who has not had an end."""
-        self.done = True
-        for ticket in list(self._tickets):
+        for ticket in self._end():
             ticket.fail(error)
+
+    def _end(self) -> list[Ticket]:
+        """From now on it holds nobody: the session may remember it for long."""
+        tickets, self._tickets, self._pending, self.done = self._tickets, [], None, True
+        return tickets

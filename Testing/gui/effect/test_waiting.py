@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import slicer
@@ -287,3 +290,28 @@ def test_in_local_mode_only_the_newest_click_is_applied(early, session):
     np.testing.assert_array_equal(bench.mask(), component(bench.labels, SPLEEN))
     bench.editor.undo()
     assert not bench.mask().any()
+
+
+def test_nothing_of_an_editor_lives_on_after_it(bench, session):
+    """The session outlives every editor: what it remembers of finished and cancelled work must not hold the effect."""
+    effect = type(bench.effect)(bench.effect.scriptedEffect)
+    effect.setupOptionsFrame()
+    effect.activate()
+    session.forget_all()
+    session.hold = True
+    effect.prepare()
+    (operation,) = session._operations
+    tickets = [weakref.ref(ticket) for ticket in operation._tickets]
+    effect.cancel()
+    effect.prepare()
+    tickets += [weakref.ref(ticket) for ticket in session._operations[-1]._tickets]
+    session.hold = False
+    session.poll()
+    made = [weakref.ref(each) for each in (effect, effect.controller, effect.panel, effect.label, effect._poller)]
+    assert len(tickets) == 2 and effect.controller.state == "ready"
+    effect.deactivate()
+    effect.cleanup()
+    del effect
+    bench.host.process_events()  # Qt frees connections later
+    gc.collect()
+    assert not [reference() for reference in [*tickets, *made] if reference() is not None]
