@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .encoding import encodable
+
 _TAIL_LINES, _TAIL_CHARS = 40, 2000
 _INBOX_LIMIT = 10_000  # messages not yet taken; progress counts once a request
 _LOG_LIMIT = 1_000  # lines of log not yet taken
@@ -190,7 +192,7 @@ class Child:
             self.inbox.put_log(f"ignored from the worker: {error}: {line[:200]!r}")
             return
         self.spoke = True
-        self.inbox.put(message)
+        self.inbox.put(encodable(message))
 
     def _read_errors(self) -> None:
         stream = self.process.stderr

@@ -158,7 +158,7 @@ def handle(id, method: str, params: dict) -> None:
     elif method in ("erf", "masks"):
         explain(id, method, params, fault)
     elif method == "echo":
-        send(protocol.result(id, {"length": len(json.dumps(params))}))
+        send(protocol.result(id, {"length": len(json.dumps(params)), "name": params.get("name")}))
     elif method == "crash":
         print("something terrible happened in the worker", file=sys.stderr, flush=True)
         os._exit(3)

@@ -111,6 +111,12 @@ def test_garbage_between_messages_is_logged_and_ignored(fake_client):
     assert sum("ignored" in line for line in lines) >= 6
 
 
+def test_names_that_are_no_utf8_arrive_as_text_that_qt_takes(fake_client):
+    """Lone surrogates, as Python has them in such names: SystemError in PythonQt, UnicodeEncodeError in VTK."""
+    answer = fake_client().call("echo", {"name": ["B\xe4r \udcff.nii", "\ud800"]}, timeout_s=20)
+    assert answer["name"] == ["B\xe4r \\xff.nii", "\\ud800"]
+
+
 def test_flood_of_progress_neither_blocks_nor_fills_memory(fake_client):
     client, seen, lines = fake_client(), [], []
     client.on_log = lines.append

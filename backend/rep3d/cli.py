@@ -30,6 +30,7 @@ from rep3d.commands import (
     weights,
 )
 from rep3d.errors import Rep3DError
+from rep3d.files import check_name
 from rep3d.runtime.privacy import stay_private
 
 app = typer.Typer(
@@ -79,6 +80,8 @@ def main() -> None:
     """Run the command line; exit code 0 done, 1 a user error (one line on stderr), 2 wrong usage, 130 interrupted."""
     stay_private()
     try:
+        for argument in sys.argv[1:]:
+            check_name(argument)
         app()
     except Rep3DError as error:
         if os.environ.get("REP3D_TRACEBACK"):

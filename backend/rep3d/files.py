@@ -13,9 +13,23 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from rep3d.errors import OutputFailed
+from rep3d.errors import BadInput, OutputFailed
 
 ABANDONED_S = 3600  # after which another machine's temporary file counts as left behind
+
+
+def shown(path: str | Path) -> str:
+    """A path as text that every stream and window can show: bytes that are no UTF-8 are written as ``\\xNN``."""
+    try:
+        return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a pair, as Windows allows in names
+        return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def check_name(path: str | Path) -> None:
+    """Raise BadInput for a path that is no UTF-8: ITK ends the process when it is given one."""
+    if shown(path) != str(path):
+        raise BadInput(f"{shown(path)}: the name is not valid UTF-8.", "Rename the file or folder.")
 
 
 @contextlib.contextmanager
@@ -24,8 +38,9 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
 
     The suffixes are kept because writers choose the format by them. The content is on the disk before the name is, so
     that neither a killed process nor a power cut leaves half a file. Raises OutputFailed, naming ``final``, when the
-    folder cannot be made or written, or the disk is full.
+    folder cannot be made or written, or the disk is full; BadInput for a name that no library could write to.
     """
+    check_name(final)
     final = Path(final)
     temporary = temporary_path(final)
     try:
@@ -82,7 +97,7 @@ def _alive(pid: int) -> bool:
 def write_text(final: str | Path, text: str) -> None:
     """Write UTF-8 text with LF line ends, atomically."""
     with atomic_path(final) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_bytes(final: str | Path, data: bytes) -> None:

@@ -13,7 +13,7 @@ import platformdirs
 from safetensors import SafetensorError, safe_open
 
 from rep3d.errors import BadInput, WeightsInvalid, WeightsMissing
-from rep3d.files import sha256_file, write_bytes
+from rep3d.files import check_name, sha256_file, write_bytes
 from rep3d.tasks import Intensity, Task
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing weights does without
@@ -162,6 +162,7 @@ def read_meta(path: str | Path) -> WeightsMeta:
 
 def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Any, dict[str, torch.Tensor]]:
     """The metadata of a weights file, its digest, and its tensors if they are asked for."""
+    check_name(path)
     if not path.is_file():
         raise WeightsMissing(f"there is no weights file {path}", "`rep3d models` lists the weights that are installed.")
     try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from rep3d.data.convert import read_channel
 from rep3d.data.reading import read_labelmap, read_volume
 from rep3d.errors import BadInput, OutOfMemory
 
@@ -303,3 +305,26 @@ def test_long_path(tmp_path, oblique_image, voxels):
     sitk.WriteImage(oblique_image, str(folder / "scan.nii.gz"))
     assert len(str(folder)) > 260
     np.testing.assert_array_equal(read_volume(folder / "scan.nii.gz").array, voxels)
+
+
+def test_a_name_that_is_no_utf8_is_refused_before_itk_sees_it(tmp_path):
+    """SimpleITK ends the process (std::logic_error) when it is given one."""
+    from rep3d.files import atomic_path
+
+    path = tmp_path / os.fsdecode(b"B\xc3\xa4r \xff.nii.gz")
+    path.write_bytes(b"something")
+    for read in (read_volume, read_labelmap, lambda each: read_channel(each, 0)):
+        with pytest.raises(BadInput, match=r"B\u00e4r \\xff.nii.gz: the name is not valid UTF-8"):
+            read(path)
+    with pytest.raises(BadInput, match="not valid UTF-8"), atomic_path(path):
+        pass
+    assert path.read_bytes() == b"something"
+
+
+def test_the_command_line_refuses_arguments_that_are_no_utf8(monkeypatch, capsys):
+    from rep3d.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["rep3d", "segment", "scan\udcff.nii"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1 and "scan\\xff.nii: the name is not valid UTF-8" in capsys.readouterr().err

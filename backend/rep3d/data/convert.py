@@ -16,7 +16,7 @@ from rep3d.data.nifti_header import check_nifti, read_nifti_header
 from rep3d.data.reading import read_labelmap
 from rep3d.data.volume import Geometry, to_sitk
 from rep3d.errors import BadInput
-from rep3d.files import atomic_path
+from rep3d.files import atomic_path, check_name
 
 FOLDER = "converted"
 
@@ -75,6 +75,7 @@ def read_channel(path: Path, channel: int) -> tuple[np.ndarray, Geometry]:
     """
     import SimpleITK as sitk
 
+    check_name(path)
     header = read_nifti_header(path)
     if header is not None:
         header = check_nifti(path, header)[0]

@@ -12,6 +12,7 @@ import numpy as np
 from rep3d.data.nifti_header import SHEAR_TOLERANCE, NiftiHeader, check_nifti, read_nifti_header
 from rep3d.data.volume import Geometry, Volume
 from rep3d.errors import BadInput, OutOfMemory
+from rep3d.files import check_name
 from rep3d.io.dicom.detect import is_dicom
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".img", ".hdr", ".gipl", ".gipl.gz")
@@ -86,6 +87,7 @@ def _last_line(error: Exception) -> str:
 
 
 def _read(path: Path, series_uid: str | None) -> Volume:
+    check_name(path)
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder.")
     if path.is_dir() or is_dicom(path):
