@@ -1,4 +1,4 @@
-"""Text that Qt and MRML can take: names of files that are no UTF-8 reach Python with lone surrogates, which they refuse."""
+"""Text that Qt and MRML can take: Python has names that are no UTF-8 with lone surrogates, which both refuse."""
 
 from __future__ import annotations
 
