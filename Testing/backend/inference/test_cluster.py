@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
 import signal
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -61,18 +64,48 @@ class Light(SegmentWorker):
 @pytest.fixture(scope="module")
 def ray():
     """One cluster for all tests of this file."""
-    module = pytest.importorskip("ray")
+    if find_spec("ray") is None:
+        pytest.skip("the extra `ray` is not installed")
     if os.name != "posix":
         pytest.skip("SIGKILL is POSIX")
     before = {name: os.environ.get(name) for name in ("REP3D_CONV_ALGORITHM", "OMP_NUM_THREADS")}
     os.environ |= {"REP3D_CONV_ALGORITHM": "fft", "OMP_NUM_THREADS": "1"}  # as the workers are to see it
-    module.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    session = RaySession(ClusterOptions("local", workers=2, cpus=1, device="cpu"), jobs=2)
-    with session:
+    with RaySession(ClusterOptions("local", workers=2, cpus=1, device="cpu"), jobs=2) as session:
+        module = session.ray
+        module.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        folder = Path(module._private.worker._global_node.get_session_dir_path()).parent
+        assert folder.is_dir()
         yield module
+    assert not folder.exists(), "sockets and logs stay"
     module.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+def test_a_cluster_of_ones_own_listens_to_this_machine_alone(ray):
+    remote = ray.remote(Light).remote(None, {}, 1, "", None)  # with a worker that works
+    ray.get(remote.start.remote([]))
+    me = psutil.Process()
+    sockets = []
+    for process in [me, *me.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            sockets += [(process.name(), c) for c in process.net_connections("inet")]
+    ray.kill(remote)
+    assert any(name == "gcs_server" and c.status == psutil.CONN_LISTEN for name, c in sockets)
+    ends = {(name, end.ip) for name, c in sockets for end in (c.laddr, c.raddr) if end}
+    assert not {(name, ip) for name, ip in ends if not is_loopback(ip)}
+    assert os.environ["RAY_AUTH_MODE"] == "token" and is_token_auth_enabled()
+
+
+def is_token_auth_enabled() -> bool:
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
+
+    return is_token_auth_enabled()
+
+
+def is_loopback(ip: str) -> bool:
+    address = ipaddress.ip_address(ip)
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def test_same_files_as_one_process_though_a_worker_is_killed(ray, tmp_path, scan, save_scan, tiny_weights):

@@ -1,19 +1,27 @@
-"""A connection to Ray for one run: started or joined, sized, and left without a trace. Sends nothing to anybody."""
+"""A connection to Ray for one run: started or joined, sized, and left without a trace. See docs/cohorts.md."""
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
+import secrets
 import socket
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rep3d.errors import BadInput
 from rep3d.runtime.privacy import stay_private
+from rep3d.runtime.private_folder import make_private_folder, remove_folder, sweep_stale_folders
 
 LOCAL = "local"
 CPUS_A_WORKER = 4
 TRIES = 3  # to start a cluster here: Ray gives up after 30 seconds, which a busy machine may take
+PATIENCE_S = 10.0  # for processes of the cluster to let go of their files
+LONGEST_ROOT = 24  # characters of the folder for temporary files: the path of a socket has 107 at most
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,47 @@ def import_ray() -> Any:
     return ray
 
 
+def shut_environment() -> dict[str, str]:
+    """Variables under which a cluster of this machine's own talks to itself alone.
+
+    Ray listens on all interfaces unless the node's address is the loopback one, which it takes where it believes that
+    there is no other machine. A token of its own keeps other users of the machine out. Ray asks the cloud's metadata
+    service where it runs even when reports are off: a proxy that nobody serves lets such calls end at once.
+    """
+    nowhere = "http://127.0.0.1:9"
+    proxies = {name: nowhere for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+    inside = {name: "127.0.0.1,localhost,::1" for name in ("no_proxy", "NO_PROXY")}
+    return {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        **proxies,
+        **inside,
+    }
+
+
+@contextlib.contextmanager
+def environment(changes: dict[str, str]) -> Iterator[None]:
+    """``os.environ`` with ``changes`` inside the block, as it was afterwards."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+
+
+def session_folder() -> Path:
+    """A private folder for Ray's sockets and logs; those of runs that were killed are removed."""
+    root = Path(tempfile.gettempdir())
+    sweep_stale_folders(root)
+    if len(str(root)) > LONGEST_ROOT and Path("/tmp").is_dir():
+        root = Path("/tmp")
+        sweep_stale_folders(root)
+    return make_private_folder(root=root)
+
+
 class RaySession:
     """``with RaySession(...) as session``: ``workers``, ``cpus`` of each, ``actor(...)``.
 
@@ -65,14 +114,18 @@ class RaySession:
     def __init__(self, options: ClusterOptions, jobs: int, nbytes: int = 0):
         options.check()
         self.options, self.jobs, self.nbytes = options, jobs, nbytes
-        self.ray = import_ray()
         self._actors: list[Any] = []
-        self._own = not self.ray.is_initialized()
+        self._own = False
+        self._after = contextlib.ExitStack()
 
     def __enter__(self) -> RaySession:
-        if self._own:
-            self._connect()
         try:
+            if self.options.address == LOCAL:
+                self._after.enter_context(environment(shut_environment()))  # some of it is read when Ray is imported
+            self.ray = import_ray()
+            if not self.ray.is_initialized():
+                self._connect()
+                self._own = True
             self._size()
         except BaseException:
             self.__exit__()
@@ -83,6 +136,7 @@ class RaySession:
         self.kill_all()
         if self._own:
             self.ray.shutdown()
+        self._after.close()
 
     def _connect(self) -> None:
         address = self.options.address
@@ -93,8 +147,7 @@ class RaySession:
                 if self.options.workers:
                     cpus = self.options.workers * (self.options.cpus or max(1, cpus // self.options.workers))
                 store = max(100 << 20, 2 * self.nbytes + (50 << 20))
-                # An address in the environment must not turn "local" into somebody's cluster.
-                self.ray.init(address=LOCAL, num_cpus=cpus, include_dashboard=False, object_store_memory=store, **quiet)
+                self._start(num_cpus=cpus, include_dashboard=False, object_store_memory=store, **quiet)
             else:
                 _check_reachable(address)
                 self.ray.init(address=address, **({} if address.startswith("ray://") else quiet))
@@ -108,14 +161,25 @@ class RaySession:
             ) from error
 
     def _start(self, **settings: Any) -> None:
+        """A cluster of this run alone. Its folder is removed when the session ends."""
+        folder = session_folder()
+        self._after.callback(remove_folder, folder, PATIENCE_S)
         for attempt in range(TRIES):
             try:
-                self.ray.init(address=LOCAL, **settings)
-                return
+                # An address in the environment must not turn "local" into somebody's cluster.
+                self.ray.init(address=LOCAL, _temp_dir=str(folder), **settings)
+                break
             except Exception as error:
                 self.ray.shutdown()
                 if "timed out during startup" not in str(error) or attempt == TRIES - 1:
                     raise
+        address = self.ray.util.get_node_ip_address()
+        if not ipaddress.ip_address(address).is_loopback:
+            self.ray.shutdown()
+            raise BadInput(
+                f"Ray would listen at {address}, where other machines reach it.",
+                "Start Rep3D before anything else imports ray, or run `ray start --head` and give its address.",
+            )
 
     def _size(self) -> None:
         """Decide on ``workers``, ``cpus`` and ``gpus`` of each from what the cluster has."""
