@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rep3d.data.nifti_header import check_nifti, read_nifti_header
 from rep3d.data.reading import read_labelmap
 from rep3d.data.volume import Geometry, to_sitk
 from rep3d.errors import BadInput
 from rep3d.files import atomic_path, check_name
+from rep3d.io.formats import open_image
+from rep3d.io.header import not_an_image
 
 FOLDER = "converted"
 
@@ -73,35 +74,12 @@ def read_channel(path: Path, channel: int) -> tuple[np.ndarray, Geometry]:
 
     Raises BadInput when the file cannot be read, is not 4D, or has no such channel.
     """
-    import SimpleITK as sitk
-
     check_name(path)
-    header = read_nifti_header(path)
-    if header is not None:
-        header = check_nifti(path, header)[0]
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise BadInput(f"{path}: not an image that can be read (or a damaged one).", "Copy it again.") from error
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
-    size = image.GetSize()
-    if len(size) != 4:
-        raise BadInput(
-            f"{path}: {len(size)} dimensions, where 4 (with channels) are announced.", "Leave --channel out."
-        )
-    if not 0 <= channel < size[3]:
-        raise BadInput(f"{path}: there is no channel {channel}; it has {size[3]}.", "Count from 0.")
-    submatrix = sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOSUBMATRIX
-    volume = sitk.Extract(image, [*size[:3], 0], [0, 0, 0, channel], submatrix)
-    array = sitk.GetArrayFromImage(volume).transpose(2, 1, 0)
-    if header is not None and len(header.not_finite):  # the reader has made them 0
-        count = int(np.prod(size))
-        bad = np.unpackbits(header.not_finite, count=count).view(bool).reshape(size, order="F")[..., channel]
-        array = np.where(bad, np.nan, array)
-    return array, Geometry.from_sitk(volume)
+    image = open_image(path)
+    if image is None:
+        raise not_an_image(path)
+    volume = image.read_channel(channel)
+    return volume.array, volume.geometry
 
 
 def _write(array: np.ndarray, geometry: Geometry, target: Path) -> None:
@@ -113,10 +91,6 @@ def _write(array: np.ndarray, geometry: Geometry, target: Path) -> None:
         except RuntimeError as error:  # ITK gives no errno; a full disk is the usual reason
             raise OSError(f"the image could not be written ({str(error).splitlines()[-1]})") from error
         try:  # the writer of .nii.gz does not always notice a full disk
-            check_nifti(temporary, read_nifti_header(temporary) or _no_header(temporary))
+            open_image(temporary).verify()
         except BadInput as error:
             raise OSError(f"the image is not whole after writing ({error})") from error
-
-
-def _no_header(path: Path):
-    raise BadInput(f"{path}: no header")

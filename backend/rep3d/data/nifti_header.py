@@ -1,26 +1,32 @@
-"""The geometry fields of a NIfTI header, and the checks that the usual reader leaves out.
+"""The fields of a NIfTI header, and the checks that the usual reader leaves out.
 
-The ITK reader takes a truncated file (the rest becomes zeros), NaN and infinite voxels (they become zeros), a zero or
-NaN voxel size (it becomes 1) and a sheared sform beside a valid qform (the qform is taken in silence). A result must
-lie on exactly the input's grid for every reader, so the geometry fields are also kept to be written back as they were.
+The ITK reader takes a zero or NaN voxel size (it becomes 1) and a sheared sform beside a valid qform (the qform is
+taken in silence). A result must lie on exactly the input's grid for every reader, so the geometry fields are also kept
+to be written back as they were.
 """
 
 from __future__ import annotations
 
-import gzip
+import math
 import struct
-import zlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rep3d.errors import BadInput
+from rep3d.io.header import CORRECT, SHEAR_TOLERANCE
+from rep3d.io.stored import first_bytes
 
-SHEAR_TOLERANCE = 1e-3  # cosine between two axes; float32 headers of orthogonal grids stay below 1e-5
 SPACING_TOLERANCE = 0.01  # relative difference of the two voxel sizes that a header holds
-BLOCK_BYTES = 1 << 22  # a multiple of 8 voxels of every size
-_NONE = np.empty(0, np.uint8)
+POSITION_MM = 0.1  # qform and sform that place a corner further apart than this, and than they can tell, differ
+MOST_OFFSET = 1 << 31  # before the voxels there are extensions: notes, never gigabytes
+QUATERNION = 2.0**-23  # how far b^2 + c^2 + d^2 may be off, for three numbers that are rounded to float32
+DTYPES = {
+    2: "u1", 256: "i1", 4: "i2", 512: "u2", 8: "i4", 768: "u4", 1024: "i8", 1280: "u8", 16: "f4", 64: "f8",
+}  # fmt: skip
+COLOURS = {128: 3, 2304: 4}
+COMPLEX = {32, 1792, 2048}
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,8 @@ class NiftiHeader:
 
     size: tuple[int, ...]
     pixdim: tuple[float, ...]  # 8 values, the first is the handedness of the qform
-    bits: int
-    data_offset: int
+    data_offset: float
+    scale: tuple[float, float]  # slope and intercept
     qform_code: int
     sform_code: int
     quaternion: tuple[float, float, float]
@@ -40,39 +46,34 @@ class NiftiHeader:
     datatype: int
     order: str  # "<" little-endian or ">" big-endian
     data_file: Path | None = None  # where the voxels are, for a pair of .hdr and .img
-    not_finite: np.ndarray = field(default_factory=lambda: _NONE, compare=False, repr=False)  # see check_nifti
-
-    @property
-    def data_bytes(self) -> int:
-        """Bytes of voxel data that the file must hold."""
-        return int(np.prod([max(1, n) for n in self.size], dtype=np.int64)) * self.bits // 8
 
     def sform_columns(self) -> np.ndarray | None:
         """The three axis vectors of the sform as columns [3, 3], None if the header has no sform."""
         return np.asarray(self.sform).reshape(3, 4)[:, :3] if self.sform_code > 0 else None
 
     def two_positions(self) -> bool:
-        """Whether qform and sform are both valid and place a corner of the volume more than 0.1 mm apart."""
+        """Whether qform and sform are both valid and place a corner of the volume at two places.
+
+        A quaternion's first number follows from the other three; near half a turn their rounding to float32 leaves it,
+        and so the position of a corner, open by some tenths of a millimetre.
+        """
         if self.qform_code <= 0 or self.sform_code <= 0:
             return False
         from scipy.spatial.transform import Rotation  # a third of a second that other headers do without
 
-        b, c, d = self.quaternion
-        a = np.sqrt(max(0.0, 1 - b * b - c * c - d * d))
+        vector = np.asarray(self.quaternion, float)
+        square = 1 - float(vector @ vector)
+        first = math.sqrt(square) if square > QUATERNION else 0.0  # NIfTI's own rule for half a turn
         handedness = -1.0 if self.pixdim[0] < 0 else 1.0
-        columns = Rotation.from_quat([b, c, d, a]).as_matrix() * self.pixdim[1:4] * [1, 1, handedness]
-        qform = np.column_stack([columns, self.qoffset])
-        unit = {1: 1000.0, 3: 0.001}.get(self.units & 0x07, 1.0)  # metres and microns to millimetres
+        rotation = Rotation.from_quat([*vector, first]).as_matrix()
+        qform = np.column_stack([rotation * self.pixdim[1:4] * [1, 1, handedness], self.qoffset])
         corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
         corners[:, :3] *= np.asarray(self.size[:3]) - 1
-        apart = corners @ (np.asarray(self.sform).reshape(3, 4) - qform).T
-        return bool(np.abs(apart).max() * unit > 0.1)
-
-
-def _open(path: Path):
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if zipped else path.open("rb")
+        apart = np.linalg.norm(corners @ (np.asarray(self.sform).reshape(3, 4) - qform).T, axis=1).max()
+        open_angle = 2 * min(QUATERNION / (2 * first) if first else math.inf, math.sqrt(QUATERNION))
+        diagonal = np.linalg.norm(corners[-1, :3] * self.pixdim[1:4])
+        unit = {1: 1000.0, 3: 0.001}.get(self.units & 0x07, 1.0)  # metres and microns to millimetres
+        return bool(apart * unit > POSITION_MM + open_angle * diagonal * unit)
 
 
 def read_nifti_header(path: Path) -> NiftiHeader | None:
@@ -84,11 +85,7 @@ def read_nifti_header(path: Path) -> NiftiHeader | None:
     header_file = path
     if path.name.lower().endswith((".img", ".img.gz")):
         header_file = _partner(path, ".hdr") or path
-    try:
-        with _open(header_file) as file:
-            raw = file.read(544)
-    except (OSError, EOFError, zlib.error):
-        return None
+    raw, _ = first_bytes(header_file, 544)
     if len(raw) < 348:
         return None
     for order in "<>":
@@ -124,8 +121,8 @@ def _parse(raw: bytes, order: str, data_file: Path | None) -> NiftiHeader:
     return NiftiHeader(
         tuple(dim[1 : 1 + max(0, min(dim[0], 7))]),
         struct.unpack_from(order + "8f", raw, 76),
-        struct.unpack_from(order + "h", raw, 72)[0],
-        int(struct.unpack_from(order + "f", raw, 108)[0]),
+        struct.unpack_from(order + "f", raw, 108)[0],
+        struct.unpack_from(order + "2f", raw, 112),
         *struct.unpack_from(order + "2h", raw, 252),
         struct.unpack_from(order + "3f", raw, 256),
         struct.unpack_from(order + "3f", raw, 268),
@@ -137,22 +134,31 @@ def _parse(raw: bytes, order: str, data_file: Path | None) -> NiftiHeader:
     )
 
 
-def check_nifti(path: Path, header: NiftiHeader) -> tuple[NiftiHeader, list[str]]:
-    """Refuse what cannot be segmented on its own grid; return warnings about what can.
-
-    The header comes back with a mask of the voxels that are not finite.
+def check_nifti(path: Path, header: NiftiHeader) -> list[str]:
+    """Refuse a header that is no grid of numbers that are known; return warnings about what it leaves open.
 
     Raises:
-        BadInput: truncated or damaged data, zero, negative or non-finite voxel size, sheared axes.
+        BadInput: no size, zero, negative or non-finite voxel size, sheared axes, voxels at no possible place.
     """
+    if not header.size or min(header.size[:3]) < 1:
+        raise BadInput(f"{path}: the header announces {' x '.join(map(str, header.size)) or 'no'} voxels.", CORRECT)
     spacing = header.pixdim[1:4][: len(header.size)]
     if not all(np.isfinite(spacing)) or min(spacing, default=1) <= 0:
         shown = ", ".join(f"{s:g}" for s in spacing)
-        raise BadInput(f"{path}: the voxel size ({shown} mm) must be positive.", "Correct the header and try again.")
+        raise BadInput(f"{path}: the voxel size ({shown} mm) must be positive.", CORRECT)
+    offset = header.data_offset
+    if not 0 <= offset <= MOST_OFFSET or offset != int(offset) or (not header.data_file and 0 < offset < 348):
+        raise BadInput(f"{path}: the header says that the voxels begin at byte {offset:g}.", CORRECT)
+    slope, intercept = header.scale
+    if math.isfinite(slope) and slope != 0 and not math.isfinite(intercept):
+        raise BadInput(f"{path}: the header's intercept (scl_inter) is {intercept:g}.", CORRECT)
+    if header.datatype not in DTYPES and header.datatype not in COLOURS and header.datatype not in COMPLEX:
+        raise BadInput(f"{path}: the header's type of voxels is {header.datatype}, which is not known.", CORRECT)
     columns = header.sform_columns()
     if columns is not None:
         _check_sform(path, columns, np.asarray(spacing))
-    header = replace(header, not_finite=_check_data(path, header))
+    if header.qform_code > 0 and not np.all(np.isfinite([*header.quaternion, *header.qoffset])):
+        raise BadInput(f"{path}: the qform of the header is not a grid.", CORRECT)
     warnings = []
     if header.qform_code <= 0 and header.sform_code <= 0:
         warnings.append(
@@ -161,13 +167,13 @@ def check_nifti(path: Path, header: NiftiHeader) -> tuple[NiftiHeader, list[str]
         )
     if len(header.size) >= 3 and header.two_positions():
         warnings.append("The header holds two positions (qform and sform) that differ; what 3D Slicer shows is used.")
-    return header, warnings
+    return warnings
 
 
 def _check_sform(path: Path, columns: np.ndarray, spacing: np.ndarray) -> None:
     lengths = np.linalg.norm(columns, axis=0)
     if not np.all(np.isfinite(columns)) or np.any(lengths == 0):
-        raise BadInput(f"{path}: the sform of the header is not a grid.", "Correct the header and try again.")
+        raise BadInput(f"{path}: the sform of the header is not a grid.", CORRECT)
     unit = columns / lengths
     if np.abs(unit.T @ unit - np.eye(3)).max() > SHEAR_TOLERANCE:
         raise BadInput(
@@ -177,37 +183,9 @@ def _check_sform(path: Path, columns: np.ndarray, spacing: np.ndarray) -> None:
     if len(spacing) == 3 and np.abs(lengths / spacing - 1).max() > SPACING_TOLERANCE:
         raise BadInput(
             f"{path}: the header contradicts itself: voxels of {_mm(spacing)} mm, but {_mm(lengths)} mm by its sform.",
-            "Correct the header and try again.",
+            CORRECT,
         )
 
 
 def _mm(values: np.ndarray) -> str:
     return " x ".join(f"{v:.4g}" for v in values)
-
-
-def _check_data(path: Path, header: NiftiHeader) -> np.ndarray:
-    """Read the file through once, without keeping it: length and, for .gz, the checksum.
-
-    Returns a mask of the voxels that are NaN or infinite, eight to a byte (x fastest), or nothing if there are none:
-    positions would take more memory than the image where the background is NaN.
-    """
-    dtype = np.dtype({16: "f4", 64: "f8"}.get(header.datatype, "u1")).newbyteorder(header.order)
-    got, found, any_found = 0, [], False
-    try:
-        with _open(header.data_file or path) as file:
-            skipped = len(file.read(header.data_offset))
-            while block := file.read(BLOCK_BYTES):
-                if dtype.kind == "f" and got < header.data_bytes:
-                    usable = min(len(block), header.data_bytes - got) // dtype.itemsize
-                    bad = ~np.isfinite(np.frombuffer(block, dtype, usable))
-                    any_found = any_found or bool(bad.any())
-                    found.append(np.packbits(bad))  # whole bytes: blocks hold a multiple of 8 voxels
-                got += len(block)
-    except (EOFError, OSError, zlib.error) as error:
-        raise BadInput(f"{path}: the file is truncated or damaged ({error}).", "Copy or export it again.") from error
-    if skipped + got < header.data_offset + header.data_bytes:
-        raise BadInput(
-            f"{path}: the file is truncated: {got} bytes of voxels where its header announces {header.data_bytes}.",
-            "Copy or export it again.",
-        )
-    return np.concatenate(found) if any_found else _NONE

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from rep3d.data.nifti_header import check_nifti, read_nifti_header
 from rep3d.data.volume import Geometry, to_sitk
 from rep3d.errors import BadInput, OutputFailed
 from rep3d.files import atomic_path, write_text
+from rep3d.io.formats import open_image
 from rep3d.phantom.generator import PHANTOM_VERSION, Phantom, generate
 from rep3d.phantom.options import ScanOptions
 from rep3d.phantom.painted import PAINTED_VERSION, Anatomies, paint
@@ -45,9 +45,7 @@ def write_array(array: np.ndarray, affine: np.ndarray, path: Path) -> None:
     with atomic_path(path) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=suffix.lower() != ".nii")
-            header = read_nifti_header(temporary)
-            if header is not None:  # the NIfTI writer says nothing of a full disk; what it wrote is read through
-                check_nifti(temporary, header)
+            open_image(temporary).verify()  # the NIfTI writer says nothing of a full disk
         except (RuntimeError, BadInput) as error:
             raise OutputFailed(
                 f"{path}: cannot be written ({_short(error)})", hint="Check the folder, its permissions and free space."

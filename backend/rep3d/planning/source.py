@@ -136,7 +136,7 @@ def _measure_scan(scan: Scan, modality: str | None) -> CaseFigures:
         volume = read_volume(scan.image)
     else:
         array, geometry = read_channel(scan.image, scan.channel)
-        array, _ = replace_not_finite(array, scan.image, None)  # NaN is in the array already
+        array, _ = replace_not_finite(array, scan.image)  # NaN is in the array already
         volume = Volume(array, geometry.affine_ras, geometry, scan.image)
     return measure_case(volume, read_labelmap(scan.label), modality)
 

@@ -75,7 +75,7 @@ def check_memory(volume: Volume, meta: WeightsMeta) -> None:
 
 def finite(volume: Volume) -> Volume:
     """The volume without NaN and infinities, with a warning for them. Raises BadInput for a constant one."""
-    array, warnings = replace_not_finite(volume.array, volume.path or "The volume", None)
+    array, warnings = replace_not_finite(volume.array, volume.path or "The volume")
     low, high = array.min(), array.max()
     if low == high:
         raise BadInput(f"{volume.path}: every voxel is {low:g}.", "Choose a volume that shows a scan.")
