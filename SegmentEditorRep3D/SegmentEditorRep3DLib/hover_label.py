@@ -10,7 +10,6 @@ import vtk
 OFFSET = 14  # pixels between the cursor and the text
 MARGIN = 4  # pixels that are kept free at the edges of the view
 FONT_SIZE = 15
-DPI = 72  # as VTK draws texts
 
 
 class HoverLabel:
@@ -36,7 +35,8 @@ class HoverLabel:
             self._effect.addActor2D(view_widget, self._actor)
         self._actor.GetTextProperty().SetFrameColor(*color)
         self._actor.SetInput(text)
-        size = text_size(self._actor.GetTextProperty(), text)
+        dpi = view_widget.sliceView().renderWindow().GetDPI()  # the screen's: VTK draws texts with it
+        size = text_size(self._actor.GetTextProperty(), text, dpi)
         self._actor.SetDisplayPosition(*place(xy, size, view_widget.mrmlSliceNode().GetDimensions()))
         self._effect.scheduleRender(view_widget)
 
@@ -53,10 +53,10 @@ class HoverLabel:
         self._actor, self._view, self._view_id = None, None, ""
 
 
-def text_size(style: vtk.vtkTextProperty, text: str) -> tuple[int, int]:
-    """Width and height of a text in pixels."""
+def text_size(style: vtk.vtkTextProperty, text: str, dpi: int) -> tuple[int, int]:
+    """Width and height of a text in pixels on a screen of so many dots per inch."""
     box = [0, 0, 0, 0]
-    vtk.vtkTextRenderer.GetInstance().GetBoundingBox(style, text, box, DPI)
+    vtk.vtkTextRenderer.GetInstance().GetBoundingBox(style, text, box, dpi)
     return box[1] - box[0] + 1, box[3] - box[2] + 1
 
 

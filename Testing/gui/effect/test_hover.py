@@ -8,6 +8,10 @@ import pytest
 from .test_click import BACKGROUND, LIVER, SPLEEN
 
 
+def view(bench):
+    return bench.host.slice_view("Red")
+
+
 def texts(bench, view):
     """What text actors show in a view."""
     props = bench.effect.scriptedEffect.renderer(bench.host.slice_view(view)).GetViewProps()
@@ -80,7 +84,7 @@ def test_it_goes_away(bench, session, end):
 
 
 @pytest.mark.parametrize("xy", [(2, 2), (397, 2), (2, 397), (397, 397), (200, 200)])
-def test_the_text_stays_within_the_view(xy):
+def test_the_text_stays_within_the_view(registered, xy):
     from SegmentEditorRep3DLib.hover_label import place
 
     width, height = 180, 20
@@ -89,9 +93,27 @@ def test_the_text_stays_within_the_view(xy):
     assert not (x <= xy[0] <= x + width and y <= xy[1] <= y + height), "it must not cover what is under the cursor"
 
 
-def test_a_longer_text_is_wider():
+def test_a_longer_text_is_wider(registered):
     from SegmentEditorRep3DLib.hover_label import text_size
     from vtk import vtkTextProperty
 
-    short, long = text_size(vtkTextProperty(), "Liver"), text_size(vtkTextProperty(), "Left adrenal gland 100%")
+    style = vtkTextProperty()
+    short, long = text_size(style, "Liver", 72), text_size(style, "Left adrenal gland 100%", 72)
     assert 0 < short[0] < long[0] and short[1] > 0
+
+
+def test_it_stays_within_the_view_of_a_screen_with_fine_pixels(bench):
+    """VTK draws texts with the screen's dots per inch, 192 and more on many laptops."""
+    from SegmentEditorRep3DLib.interaction import ClickPoint
+
+    window = view(bench).sliceView().renderWindow()
+    before, (width, _height) = window.GetDPI(), window.GetSize()
+    ends = []
+    try:
+        for dpi in (72, 192):
+            window.SetDPI(dpi)
+            bench.effect._hover(ClickPoint(tuple(bench.ras(LIVER)), "take", None), (width - 2, 20), view(bench))
+            ends.append(bench.effect.label._actor.GetPosition()[0])
+    finally:
+        window.SetDPI(before)
+    assert 0 <= ends[1] < ends[0] < width

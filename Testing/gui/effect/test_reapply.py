@@ -91,8 +91,8 @@ def nothing_to_add(bench):
 
 def nothing_editable(bench):
     empty = bench.segmentation.GetSegmentation().AddEmptySegment("", "nowhere")
-    bench.node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
     bench.node.SetMaskSegmentID(empty)
+    bench.node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
     bench.host.click_slice("Red", bench.ras((4, 7, 4)))
 
 

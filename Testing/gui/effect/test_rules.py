@@ -35,8 +35,8 @@ def test_masking_holds(other, inside):
     bench = other
     mode = slicer.vtkMRMLSegmentationNode
     if inside:
-        bench.node.SetMaskMode(mode.EditAllowedInsideSingleSegment)
         bench.node.SetMaskSegmentID(bench.other)
+        bench.node.SetMaskMode(mode.EditAllowedInsideSingleSegment)
     else:
         bench.node.SetMaskMode(mode.EditAllowedOutsideAllSegments)
     allowed = bench.other_mask if inside else ~bench.other_mask
@@ -51,8 +51,8 @@ def test_what_is_masked_out_is_never_changed(other, by):
     first = bench.editor.currentSegmentID()
     empty = bench.add_segment("nowhere")
     bench.editor.setCurrentSegmentID(first)
-    bench.node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
     bench.node.SetMaskSegmentID(empty)
+    bench.node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
     if by == "fill":
         bench.effect.fillAll()
     else:
