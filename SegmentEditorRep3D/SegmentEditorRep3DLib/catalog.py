@@ -90,3 +90,11 @@ def default_task(catalog: Catalog, module_task: str) -> str:
     if module_task in usable:
         return module_task
     return usable[0] if len(usable) == 1 else ""
+
+
+def demo_only(catalog: Catalog | None, task: str, weights: str) -> bool:
+    """Are the weights that are chosen (a path, "" for the task's own) for trying the software alone?"""
+    if catalog is None:
+        return False
+    path = weights or ((catalog.task(task) or {}).get("weights") or {}).get("path")
+    return any(row.get("demo_only") for row in catalog.weights if path and row.get("path") == path)

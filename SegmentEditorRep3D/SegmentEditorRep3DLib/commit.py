@@ -15,7 +15,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from .editor import Editor
 from .interaction import REMOVE, TAKE, ClickPoint
-from .naming import has_default_name, segment_of, take_identity
+from .naming import has_default_name, mark_demo, name_of, segment_of, take_identity
 from .status import INFO, WARNING, Status
 
 
@@ -32,8 +32,10 @@ class Committed:
     undoable: bool
 
 
-def commit(editor: Editor, pick: Pick, point: ClickPoint, task: str, name_segment: bool) -> Committed | None:
-    """Add a pick to the selected segment, or remove it; with a new step of undo.
+def commit(
+    editor: Editor, pick: Pick, point: ClickPoint, task: str, name_segment: bool, demo: bool
+) -> Committed | None:
+    """Add a pick to the selected segment, or remove it; with a new step of undo. ``demo``: see ``naming.name_of``.
 
     Returns None, without such a step, if nothing of the pick lies within the geometry that is edited.
     """
@@ -50,11 +52,13 @@ def commit(editor: Editor, pick: Pick, point: ClickPoint, task: str, name_segmen
     undoable = bool(changed) or editor.filled(image) != filled  # others may have given way to what was there already
     segment = editor.segment(segment_id)
     if changed and point.action == TAKE and name_segment and has_default_name(segment):
-        take_identity(segment, pick.hit.label, task)
+        take_identity(segment, pick.hit.label, task, demo)
+    if changed and demo and point.action != REMOVE:
+        mark_demo(segment)
     return Committed(changed, _describe(pick, point, changed, image, segment.GetName(), warnings), undoable)
 
 
-def fill_all(editor: Editor, picks: Sequence[Pick], task: str) -> Status:
+def fill_all(editor: Editor, picks: Sequence[Pick], task: str, demo: bool) -> Status:
     """One segment for each pick, named after its structure; a segment that was so named before is added to.
 
     All of it is one step of undo.
@@ -72,9 +76,11 @@ def fill_all(editor: Editor, picks: Sequence[Pick], task: str) -> Status:
         label = pick.hit.label
         segment_id = segment_of(segmentation, label, task)
         if segment_id is None:
-            segment_id = segmentation.AddEmptySegment("", str(label["name"]), [c / 255 for c in label["color"]])
-            take_identity(segmentation.GetSegment(segment_id), label, task)
+            segment_id = segmentation.AddEmptySegment("", name_of(label, demo), [c / 255 for c in label["color"]])
+            take_identity(segmentation.GetSegment(segment_id), label, task, demo)
         changed = editor.change(segment_id, image, remove=False)
+        if changed and demo:
+            mark_demo(segmentation.GetSegment(segment_id))
         (names if changed or editor.count(segment_id, image) else kept_out).append(str(label["name"]))
     text = _("Filled: {names}.").format(names=", ".join(names)) if names else _("No structure was found.")
     if kept_out:

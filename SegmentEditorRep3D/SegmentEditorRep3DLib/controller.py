@@ -15,6 +15,7 @@ from Rep3DSegmentationLib.volumes import check_volume
 from slicer.i18n import tr as _
 
 from . import settings
+from .catalog import demo_only, get_catalog
 from .commit import commit, fill_all
 from .editor import Editor
 from .interaction import REMOVE, ClickPoint
@@ -124,7 +125,8 @@ class ClickController:
             if answer is None:
                 raise InputError(_("The volume is not prepared."), _('Press "Prepare" first.'))
             self._last = None
-            self._say(fill_all(self.editor, [answer.structure(value) for value in answer.label_info], now.Task))
+            picks = [answer.structure(value) for value in answer.label_info]
+            self._say(fill_all(self.editor, picks, now.Task, self._demo(now)))
         except WorkerError as error:
             self.tell_error(error)
 
@@ -264,6 +266,10 @@ class ClickController:
         context, options, patch = self._patch
         return patch if context == self.editor.context()[:2] and options == now.options and patch.exists() else None
 
+    @staticmethod
+    def _demo(now: settings.Settings) -> bool:
+        return demo_only(get_catalog().catalog, now.Task, now.Weights)
+
     def _take(self, answer: PreparedVolume, point: ClickPoint) -> None:
         self._last = None
         self._commit(self._pick(answer, point), point, answer)
@@ -283,7 +289,7 @@ class ClickController:
             self.tell(pick.message, INFO)
             return
         now = self.settings
-        done = commit(self.editor, pick, point, now.Task, now.NameSegment)
+        done = commit(self.editor, pick, point, now.Task, now.NameSegment, self._demo(now))
         if done is None:
             text = _("This point is outside of the segmentation's geometry ({action} is not possible here).")
             action = _("removing") if point.action == REMOVE else _("adding")

@@ -13,6 +13,7 @@ from Rep3DSegmentationWidgets.options_panel import device_items, weights_items
 from Rep3DSegmentationWidgets.state import Catalog
 from slicer.i18n import tr as _
 
+from .catalog import demo_only
 from .settings import LOCAL, SMOOTHING_RANGE_MM, THRESHOLD_RANGE, VOLUME, Settings
 from .status import ERROR, INFO, WARNING, Progress, Status
 
@@ -63,6 +64,14 @@ class OptionsPanel:
         self.status_label.setWordWrap(True)
         self.status_label.setTextFormat(qt.Qt.PlainText)  # names of nodes and segments are no markup
         effect.addOptionsWidget(self.status_label)
+        self.caution_label = qt.QLabel(
+            _("These weights are for trying the software: what they find must not be relied on.")
+        )
+        self.caution_label.setObjectName("Rep3DCaution")
+        self.caution_label.setWordWrap(True)
+        self.caution_label.setStyleSheet(COLORS[WARNING])
+        self.caution_label.setVisible(False)
+        effect.addOptionsWidget(self.caution_label)
         self.mode_combo.setToolTip(
             _(
                 "Whole volume: segmented once, then every click and hover is instant. "
@@ -139,6 +148,7 @@ class OptionsPanel:
         for combo in (self.task_combo, self.weights_combo, self.device_combo):
             combo.setEnabled(catalog is not None and progress is None)
         self._show_preparation(settings, progress, ready, can_prepare)
+        self.caution_label.setVisible(demo_only(catalog, settings.Task, settings.Weights))
         self.fill_button.setEnabled(ready and progress is None)
         self.status_label.setText("\n".join(filter(None, (status.text, progress.text if progress is not None else ""))))
         self.status_label.setStyleSheet(COLORS[status.level])

@@ -100,6 +100,23 @@ def test_two_usable_tasks_are_left_to_the_user_unless_the_module_has_chosen():
     assert default_task(catalog, "") == "" and default_task(catalog, "c") == "" and default_task(catalog, "b") == "b"
 
 
+def test_weights_for_trying_the_software_say_so_in_the_panel_and_in_the_segments(bench):
+    from Rep3DSegmentationLib.replacing import tag
+    from SegmentEditorRep3DLib.catalog import get_catalog
+    from SegmentEditorRep3DLib.naming import DEMO_TAG
+
+    caution = bench.effect.panel.caution_label
+    bench.host.click_slice("Red", bench.ras(LIVER))
+    assert caution.isHidden() and bench.segment().GetName() == "Liver" and not tag(bench.segment(), DEMO_TAG)
+    get_catalog().catalog.weights[0]["demo_only"] = True
+    bench.add_segment()
+    bench.host.click_slice("Red", bench.ras(SPLEEN))
+    assert not caution.isHidden() and "for trying the software" in caution.text
+    assert bench.segment().GetName() == "Spleen (demo weights)" and tag(bench.segment(), DEMO_TAG) == "true"
+    bench.editor.activeEffect().setParameter("Weights", "/weights/mine.safetensors")
+    assert caution.isHidden()
+
+
 def test_a_worker_that_cannot_start_is_told_in_the_panel(bench, monkeypatch):
     import SegmentEditorRep3DLib.catalog as catalog_module
     from Rep3DSegmentationLib.errors import WorkerError
