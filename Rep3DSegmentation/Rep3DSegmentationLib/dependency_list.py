@@ -34,11 +34,7 @@ NEEDS = (
     Need("platformdirs", ">=4", "platformdirs", 0.1),
     Need("psutil", ">=5.9", "psutil", 0.3),
 )
-"""The list `dependencies` of backend/pyproject.toml without pydicom; a test compares them.
-
-Volumes come from Slicer, which has read their DICOM files. Rep3D reads such files with pydicom 3; Slicer 5.10 brings
-2.4.4 for itself, so a batch takes them in Slicer 5.12 (3.0.2) and says so elsewhere.
-"""
+"""The list `dependencies` of backend/pyproject.toml without pydicom, which every Slicer brings (5.10: 2.4.4)."""
 
 OPENVINO = Need("openvino", ">=2025.2", "openvino", 60.0)
 """Runs the networks several times faster on processors: the extra `cpu` of backend/pyproject.toml."""

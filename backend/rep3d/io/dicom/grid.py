@@ -28,22 +28,11 @@ class Misfit(Exception):
 
 @dataclass(frozen=True)
 class Stack:
-    """Frames in the order of the grid's third axis, and how far the worst corner of one lies from the grid."""
+    """Frames in the order of the grid's third axis; ``notice`` says how far they lie from it, "" if not at all."""
 
     frames: tuple[Frame, ...]
     geometry: Geometry
-    error_voxel: float
-    error_mm: float
-    worst: Frame
-
-    def notice(self) -> list[str]:
-        """A sentence for the user where the grid is not exact."""
-        if self.error_voxel <= NOTICE:
-            return []
-        return [
-            f"The slices lie not quite on a regular grid: up to {self.error_mm:.2g} mm off "
-            f"({self.error_voxel:.2g} voxel, at {self.worst.name})."
-        ]
+    notice: str
 
 
 def stack_frames(frames: Sequence[Frame]) -> Stack:
@@ -92,8 +81,21 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
     geometry, off, off_mm = best
     if off.max() > TOLERANCE:
         raise _reason(frames, off_mm, steps, geometry)
+    return Stack(tuple(frames), geometry, _notice(frames, geometry, off, off_mm, steps))
+
+
+def _notice(frames: list[Frame], geometry: Geometry, off: np.ndarray, off_mm: np.ndarray, steps: np.ndarray) -> str:
+    """A sentence for the user where the grid is not exact."""
     worst = int(off.argmax())
-    return Stack(tuple(frames), geometry, float(off.max()), float(np.abs(off_mm[worst]).max()), frames[worst])
+    if off[worst] <= NOTICE:
+        return ""
+    what = "shifted or turned a little against each other"
+    if np.ptp(steps) > NOTICE * geometry.spacing[2]:
+        what = f"unevenly spaced ({steps.min():.3g} to {steps.max():.3g} mm; {geometry.spacing[2]:.3g} mm is assumed)"
+    return (
+        f"The slices are {what}: up to {np.abs(off_mm[worst]).max():.2g} mm ({off[worst]:.2g} voxel, at "
+        f"{frames[worst].name}) off the grid."
+    )
 
 
 def _by_ends(positions, heights, normal):

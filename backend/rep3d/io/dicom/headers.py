@@ -164,6 +164,13 @@ def read_dataset(file: BinaryIO, **options: Any) -> Dataset:
         raise Unusable(f"the file is damaged ({type(error).__name__}: {short(error)})") from error
 
 
+def encoding(dataset: Dataset) -> tuple[bool, bool]:
+    """Whether the data set was read as implicit VR, and as little-endian."""
+    if hasattr(dataset, "original_encoding"):
+        return dataset.original_encoding
+    return dataset.is_implicit_VR, dataset.is_little_endian  # pydicom 2
+
+
 def _may_be_image(sop_class: str) -> bool:
     name = UID(sop_class).name
     return name == sop_class or "Image" in name  # private classes have no name
@@ -196,7 +203,7 @@ def _check_picture(dataset: Dataset) -> None:
 
 def _check_pixels(dataset: Dataset, file: BinaryIO) -> str:
     """The keyword of the pixels; Unusable if the file ends before they do. ``file`` stands where the header ended."""
-    implicit, little = dataset.original_encoding
+    implicit, little = encoding(dataset)
     order, start = "<" if little else ">", file.read(12)
     if len(start) < 12:
         raise Unusable("cut: the file ends before its pixels")

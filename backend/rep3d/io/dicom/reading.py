@@ -48,7 +48,8 @@ def read_dicom(path: Path, series_uid: str | None = None) -> Volume:
         frames, unit = _real_world(path, stack.frames, chosen[0].modality, warnings)
         series = _series(chosen, frames, unit, f"{chosen[0].series_uid}:{part}" if part else "")
         array = read_values(frames, path)
-    warnings += [*stack.notice(), *([f"Of several volumes of the series, this is {label}."] if label else [])]
+    warnings += [stack.notice] if stack.notice else []
+    warnings += [f"Of several volumes of the series, this is {label}."] if label else []
     return Volume(array, stack.geometry.affine_ras, stack.geometry, path, tuple(warnings), dicom=series)
 
 
