@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rep3d.data.agreement import ERROR_VOXELS, WARNING_VOXELS, disagreement
+from rep3d.data.agreement import WARNING_VOXELS, disagreement
 from rep3d.data.case_scan import CaseRecord, look_at
 from rep3d.data.findings import Report, error, warning
 from rep3d.data.integrity import judge
 from rep3d.data.layouts.base import Layout, Scan
-from rep3d.data.volume import Geometry
+from rep3d.data.volume import SAME_GRID_VOXELS, Geometry, same_grid
 from rep3d.tasks import load_task
 
 from .layout_trees import put_image, scan
@@ -166,10 +166,14 @@ def test_the_decision_is_how_far_a_corner_moves(shift, stretch, turn):
         (c, -s, 0, s, c, 0, 0, 0, 1.0),
     )
     corners = np.array([[x, y, z, 1] for x in (0, 39) for y in (0, 29) for z in (0, 19)])
-    moved = max(np.linalg.norm((GRID.affine_ras - other.affine_ras) @ corner) for corner in corners) / 0.8
+    moved = max(np.linalg.norm((GRID.affine_ras - other.affine_ras) @ corner) for corner in corners) / (
+        0.8 * min(1, stretch)
+    )
     got = disagreement(GRID, other)
-    expected = "error" if moved > ERROR_VOXELS else "warning" if moved > WARNING_VOXELS else None
-    if min(abs(moved - ERROR_VOXELS), abs(moved - WARNING_VOXELS)) > 1e-9:
+    expected = "error" if moved > SAME_GRID_VOXELS else "warning" if moved > WARNING_VOXELS else None
+    assert same_grid(GRID, other, moved * 1.001) and same_grid(other, GRID, moved * 1.001)
+    assert moved == 0 or not same_grid(GRID, other, moved * 0.999)
+    if min(abs(moved - SAME_GRID_VOXELS), abs(moved - WARNING_VOXELS)) > 1e-9:
         assert (got and got.severity) == expected
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from rep3d.data.reading import read_labelmap
 from rep3d.errors import BadInput
 from rep3d.evaluation.evaluate import evaluate
 from rep3d.evaluation.labelmaps import evaluate_labelmaps, find_labelmaps
+from rep3d.evaluation.listing import remarks
 from rep3d.evaluation.results import read_result
 from rep3d.tasks import load_task
 from typer.testing import CliRunner
@@ -73,8 +76,8 @@ def test_the_network_and_its_saved_label_maps_have_one_score(tmp_path):
     ("array", "options", "message"),
     [
         (np.ones((6, 7, 9), np.uint8), {}, "6 x 7 x 9 voxels"),
-        (np.ones((6, 7, 8), np.uint8), {"spacing": (1, 2, 3.2)}, "different places in space"),
-        (np.ones((6, 7, 8), np.uint8), {"spacing": (1, 2, 3), "origin": (0, 5, 0)}, "different places in space"),
+        (np.ones((6, 7, 8), np.uint8), {"spacing": (1, 2, 3.2)}, "do not lie on one grid"),
+        (np.ones((6, 7, 8), np.uint8), {"spacing": (1, 2, 3), "origin": (0, 5, 0)}, "do not lie on one grid"),
         (np.full((6, 7, 8), 7, np.uint8), {"spacing": (1, 2, 3)}, r"holds the values \[7\]"),
     ],
 )
@@ -136,3 +139,26 @@ def test_a_published_prediction(tmp_path):
     values = result["cases"][0]["metrics"]["native"]
     assert len(values) == 8 and all(v["dice"] > 0.6 and v["hd95_mm"] > 1 for v in values.values())
     assert json.loads(json.dumps(result)) == result
+
+
+def test_grids_of_reports(cases, tmp_path):
+    """Larger by 4.5 %, turned by 2.5 degrees, larger by 13 %, shifted by half a voxel: all refused, each by name."""
+    with zipfile.ZipFile(cases / "reading" / "evaluate_grids.zip") as archive:
+        archive.extractall(tmp_path)
+    for name in "abcd":
+        pred, truth = tmp_path / "one" / "p", tmp_path / "one" / "t"
+        for folder, kind in ((pred, "p"), (truth, "t")):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            shutil.copy(tmp_path / "ev" / kind / f"{name}.nii.gz", folder)
+        with pytest.raises(BadInput, match=rf"{name}\.nii\.gz and .* do not lie on one grid"):
+            evaluate_labelmaps(TASK, pred, truth=truth)
+
+
+def test_grids_that_are_nearly_one_are_scored_with_a_remark(tmp_path):
+    truth = (np.random.default_rng(0).random((6, 7, 8)) > 0.5).astype(np.uint8)
+    write(tmp_path / "t" / "a.nii.gz", truth, (1, 2, 3))
+    write(tmp_path / "p" / "a.nii.gz", truth, (1, 2, 3), origin=(0.1, 0, 0))
+    result = evaluate_labelmaps(TASK, tmp_path / "p", truth=tmp_path / "t")
+    assert result["cases"][0]["dice"]["native"]["anterior-hippocampus"] == 1
+    assert any("not quite on one grid" in text and "0.1 voxels" in text for text in remarks(result))

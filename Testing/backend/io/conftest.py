@@ -1,23 +1,12 @@
-"""Where the inputs from bug reports are, and images that ITK writes."""
+"""Images as ITK reads them."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
-import pytest
 import SimpleITK as sitk
 from rep3d.data.volume import Geometry
-
-
-@pytest.fixture(scope="session")
-def cases() -> Path:
-    """The folder of inputs from bug reports; without it the tests that need it are skipped."""
-    folder = Path(os.environ.get("REP3D_DATA", "nowhere")).parent / "cases"
-    if not folder.is_dir():
-        pytest.skip("REP3D_DATA has no folder 'cases' beside it")
-    return folder
 
 
 def itk_reading(path: Path) -> tuple[np.ndarray, Geometry]:

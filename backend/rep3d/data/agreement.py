@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
-from rep3d.data.volume import Geometry
+from rep3d.data.volume import SAME_GRID_VOXELS, Geometry, grid_distance
 
-#: A corner that is further off than this share of the smallest voxel edge is an error, above the second a warning.
-ERROR_VOXELS, WARNING_VOXELS = 0.25, 0.02
+WARNING_VOXELS = 0.02  # grids that are the same but lie further apart than this are told
 
 
 @dataclass(frozen=True)
@@ -22,18 +20,16 @@ class Disagreement:
 
 
 def disagreement(image: Geometry, label: Geometry) -> Disagreement | None:
-    """Compare two grids; None when they agree to :data:`WARNING_VOXELS`.
+    """Compare two grids; None when they agree to :data:`WARNING_VOXELS`, an error when they are not the same.
 
-    What counts is how far a corner of the volume moves in mm, because a small angle matters in a large volume only;
-    what differs is then named.
+    What counts is :func:`rep3d.data.volume.grid_distance`; what differs is then named.
     """
     if image.size != label.size:
         return Disagreement("error", f"size {_row(image.size, 0)} and {_row(label.size, 0)} voxels")
-    corners = np.array([(*c, 1.0) for c in product(*((0, n - 1) for n in image.size))])
-    moved = float(np.linalg.norm((corners @ (image.affine_ras - label.affine_ras).T)[:, :3], axis=1).max())
-    off = moved / min(image.spacing)
+    off = grid_distance(image, label)
     if off <= WARNING_VOXELS:
         return None
+    moved = off * min(*image.spacing, *label.spacing)
     parts = []
     a, b = np.array(image.spacing), np.array(label.spacing)
     if np.abs(a / b - 1).max() > 1e-5:
@@ -45,7 +41,7 @@ def disagreement(image: Geometry, label: Geometry) -> Disagreement | None:
     shift = np.abs(np.array(image.origin) - np.array(label.origin)).max()
     if shift > 1e-4 or not parts:
         parts.append(f"origin {_row(image.origin)} and {_row(label.origin)} mm (LPS)")
-    severity = "error" if off > ERROR_VOXELS else "warning"
+    severity = "error" if off > SAME_GRID_VOXELS else "warning"
     return Disagreement(severity, f"{'; '.join(parts)}; a corner is {moved:.3g} mm ({off:.2g} voxels) off")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rep3d.io.dicom.series import DicomSeries
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+SAME_GRID_VOXELS = 0.25  # see same_grid
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,28 @@ class Volume:
         if array.shape != self.array.shape:
             raise ValueError(f"array of shape {array.shape} does not fit the grid {self.array.shape}")
         return replace(self, array=array)
+
+
+def same_grid(a: Geometry | Volume, b: Geometry | Volume, fraction: float = SAME_GRID_VOXELS) -> bool:
+    """Whether two grids are one: the same size, and no corner further apart than ``fraction`` of a voxel.
+
+    What counts is how far a corner moves, because a small angle or a small difference in voxel size matters in a large
+    volume only.
+    """
+    return grid_distance(a, b) <= fraction
+
+
+def grid_distance(a: Geometry | Volume, b: Geometry | Volume) -> float:
+    """How far the corners of two grids lie apart: the largest distance in voxels (the smallest edge of both).
+
+    Infinite for grids of another size.
+    """
+    a, b = (grid.grid if isinstance(grid, Volume) else grid for grid in (a, b))
+    if tuple(a.size) != tuple(b.size):
+        return float("inf")
+    corners = np.array([(*corner, 1.0) for corner in product(*((0, n - 1) for n in a.size))])
+    moved = np.linalg.norm((corners @ (a.affine_ras - b.affine_ras).T)[:, :3], axis=1).max()
+    return float(moved / min(*a.spacing, *b.spacing))
 
 
 def to_sitk(array: np.ndarray, geometry: Geometry) -> sitk.Image:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rep3d.data.reading import read_labelmap, read_volume
-from rep3d.data.volume import Volume
+from rep3d.data.volume import Volume, same_grid
 from rep3d.errors import BadInput, WeightsMissing
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ def read_input(scan: Path, truth: Path | None) -> DemoInput:
     labels = None
     if truth is not None:
         labels = read_labelmap(truth)
-        same = labels.shape == volume.shape and np.allclose(labels.affine, volume.affine, atol=1e-2)
-        if not same:
+        if not same_grid(labels, volume):
             raise BadInput(f"{truth} is not on the grid of {scan}", "Give the label map that belongs to this scan.")
     return DemoInput(volume, labels, stem_of(scan), f"the scan {scan.name}", False)
 

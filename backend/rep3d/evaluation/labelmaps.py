@@ -225,6 +225,6 @@ def score_pair(pair: Pair, task: Task, measure: Measure, hashes: Mapping[str, st
     """A row of a result file for one prediction. Raises BadInput, naming the file, when the two do not fit."""
     truth, pred = read_labelmap(pair.truth), read_labelmap(pair.prediction)
     check_labels(truth, task, pair.truth, truth, pair.truth)
-    check_labels(pred, task, pair.prediction, truth, pair.truth)
+    told = check_labels(pred, task, pair.prediction, truth, pair.truth)
     native, extra = score_labelmap(pred.array, truth, task, measure)
-    return make_row(pair.id, native, 0.0, {**hashes, **extra})
+    return make_row(pair.id, native, 0.0, {**hashes, **extra, "warnings": told})

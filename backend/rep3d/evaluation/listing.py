@@ -23,6 +23,7 @@ HEADINGS = {
     "volume_error_percent": "vol. error %",
 }
 ON_SCREEN = ("dice", "nsd", "hd95_mm", "volume_error_ml")
+MOST_WARNINGS = 5  # of files, that a table repeats
 
 
 def heading(record: Mapping[str, Any], metric: str) -> str:
@@ -85,6 +86,10 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
             f"The post-processing was learned on {rules['learned_on_these_cases']} of these cases: its gain here is "
             "too good."
         )
+    told = {text: None for row in record["cases"] for text in row.get("warnings", ())}
+    lines += [f"warning: {text}" for text in list(told)[:MOST_WARNINGS]]
+    if len(told) > MOST_WARNINGS:
+        lines.append(f"warning: {len(told) - MOST_WARNINGS} more like these are in the result file")
     if record["same_data"] is False:
         lines.append(
             "warning: these are not the files, or not the split, of the training: cases may have been trained on"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from rep3d.data.agreement import disagreement
 from rep3d.data.cache import preprocess_case
 from rep3d.data.dataset import Case
 from rep3d.data.reading import read_labelmap, read_volume
@@ -22,9 +23,6 @@ from rep3d.evaluation.rows import Scores, labelmap_sha256, labels_of, make_row
 from rep3d.evaluation.subject import Subject
 from rep3d.inference.result import SegmentationResult
 from rep3d.tasks import Task
-
-#: Grids may differ by this in mm and still be one grid, as in training.
-GRID_MM = 0.05
 
 
 @dataclass(frozen=True)
@@ -79,9 +77,9 @@ def score_case(
     result = segment_case(subject, case, inference)
     seconds = time.perf_counter() - start
     truth = read_labelmap(case.label)
-    check_labels(truth, task, case.label, result.volume, case.image)
+    told = check_labels(truth, task, case.label, result.volume, case.image)
     native, extra = score_labelmap(result.labelmap, truth, task, measure)
-    return make_row(case.id, native | scores, seconds, {**hashes, **extra, **more})
+    return make_row(case.id, native | scores, seconds, {**hashes, **extra, **more, "warnings": told})
 
 
 def score_labelmap(
@@ -102,18 +100,16 @@ def score_labelmap(
     return scores, extra
 
 
-def check_labels(labels: Volume, task: Task, path: Path, other: Volume, other_path: Path) -> None:
-    """Raise BadInput, naming the file, unless ``labels`` holds the task's values on the grid of ``other``."""
-    if labels.shape != other.shape:
+def check_labels(labels: Volume, task: Task, path: Path, other: Volume, other_path: Path) -> list[str]:
+    """Raise BadInput, naming the file, unless ``labels`` holds the task's values on the grid of ``other``.
+
+    Returns what reading the two has assumed, and how their grids differ where that is worth a remark.
+    """
+    apart = disagreement(other.grid, labels.grid)
+    if apart is not None and apart.severity == "error":
         raise BadInput(
-            f"{path} has {_times(labels.shape)} voxels, {other_path} has {_times(other.shape)}",
-            "Both must lie on one grid.",
-        )
-    if not np.allclose(labels.affine, other.affine, atol=GRID_MM):
-        far = np.abs(labels.affine - other.affine).max()
-        raise BadInput(
-            f"{path} and {other_path} lie at different places in space (their affines differ by up to {far:g})",
-            "Both must have one origin, spacing and direction.",
+            f"{path} and {other_path} do not lie on one grid: {apart.text}",
+            "Both must have one size, origin, spacing and direction.",
         )
     strange = [int(v) for v in np.unique(labels.array) if v >= task.num_classes]
     if strange:
@@ -121,6 +117,12 @@ def check_labels(labels: Volume, task: Task, path: Path, other: Volume, other_pa
             f"{path} holds the values {strange[:8]}, but the task {task.key} knows 0 to {task.num_classes - 1}",
             "Check the task, or renumber the labels.",
         )
+    told = [
+        f"{file.name}: {text}" for file, volume in ((other_path, other), (path, labels)) for text in volume.warnings
+    ]
+    if apart is not None:
+        told.append(f"{path.name} and {other_path.name} lie not quite on one grid: {apart.text}.")
+    return list(dict.fromkeys(told))
 
 
 def _on_network(subject: Subject, case: Case, inference: Inference) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +136,3 @@ def _on_network(subject: Subject, case: Case, inference: Inference) -> tuple[np.
     with torch.inference_mode(), autocast(device, inference.precision):
         logits_CXYZ = sliding_window_logits(subject.network.to(device), x_CXYZ, subject.patch, inference.overlap)
     return logits_CXYZ.argmax(0).to(torch.uint8).cpu().numpy(), label_XYZ
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
