@@ -22,7 +22,7 @@ def started_host() -> Iterator[Host]:
     """The host of this process, shut down at the end; skips where Slicer's core or Qt are not installed."""
     missing = [name for name in ("slicer", "PyQt5") if find_spec(name) is None]
     if missing:
-        pytest.skip(f"needs {' and '.join(missing)}: pip install 'rep3d[slicer]' (Linux, Python 3.11 to 3.13)")
+        pytest.skip(f"needs {' and '.join(missing)}: pip install -e 'backend[slicer]' (Linux, Python 3.11 to 3.13)")
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from slicerhost import Host, requirements
 

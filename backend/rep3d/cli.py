@@ -29,6 +29,7 @@ from rep3d.commands import (
     train,
     weights,
 )
+from rep3d.commands.needs import check_first
 from rep3d.errors import Rep3DError
 from rep3d.files import check_name
 from rep3d.runtime.privacy import stay_private
@@ -61,6 +62,7 @@ for group in (
     models,
 ):
     group.register(app)
+check_first(app)
 
 
 def _version(show: bool) -> None:
@@ -91,6 +93,12 @@ def main() -> None:
         console.print(str(error), markup=False)
         if error.hint:
             console.print(f"  {error.hint}", markup=False)
+        sys.exit(1)
+    except ImportError as error:
+        if os.environ.get("REP3D_TRACEBACK") or (error.name or "").partition(".")[0] == "rep3d":
+            raise
+        print(f"error (packages): a package does not load: {error}", file=sys.stderr)
+        print("  `rep3d doctor` shows what is here.", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

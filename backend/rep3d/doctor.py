@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from rep3d import __version__
 from rep3d.errors import DeviceUnavailable, Rep3DError
+from rep3d.runtime.packages import extras, install_hint
 
 Status = Literal["ok", "note", "bad"]
 REQUIRED = (
     "torch",
-    "monai",
     "numpy",
     "scipy",
     "SimpleITK",
@@ -31,11 +31,6 @@ REQUIRED = (
     "rich",
     "platformdirs",
 )
-EXTRAS = {
-    "train": ("lightning-fabric", "tensorboard"),
-    "figures": ("matplotlib",),
-    "dicom": ("highdicom",),
-}
 OPERATOR_TOLERANCE = 1e-5
 
 
@@ -100,11 +95,11 @@ def packages() -> Iterator[Finding]:
     for name in (*REQUIRED, "psutil"):
         version = _version(name)
         yield Finding("packages", name, "ok" if version else "bad", version or f"missing: pip install {name}")
-    for extra, names in EXTRAS.items():
+    for extra, names in extras().items():
         found = {name: _version(name) for name in names}
-        missing = [name for name, version in found.items() if version is None]
+        missing = tuple(name for name, version in found.items() if version is None)
         if missing:
-            text = f"missing {', '.join(missing)}: pip install 'rep3d[{extra}]'"
+            text = f"missing {', '.join(missing)}. {install_hint(extra, missing)}"
         else:
             text = ", ".join(f"{name} {version}" for name, version in found.items())
         yield Finding("packages", f"extra {extra}", "note" if missing else "ok", text)

@@ -111,10 +111,10 @@ def test_doctor_finds_a_wrong_operator(monkeypatch):
 def test_doctor_names_missing_packages(monkeypatch):
     from rep3d import doctor
 
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("monai", "highdicom") else "1.0")
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("scipy", "highdicom") else "1.0")
     found = {f.name: f for f in doctor.packages()}
-    assert found["monai"].status == "bad" and "pip install monai" in found["monai"].text
-    assert found["extra dicom"].status == "note" and "rep3d[dicom]" in found["extra dicom"].text
+    assert found["scipy"].status == "bad" and "pip install scipy" in found["scipy"].text
+    assert found["extra dicom"].status == "note" and "backend[dicom]" in found["extra dicom"].text
     assert found["extra train"].status == "ok"
 
 

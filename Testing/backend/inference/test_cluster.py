@@ -316,4 +316,4 @@ def test_without_ray_the_extra_is_named_and_reports_are_off(monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
     with pytest.raises(BadInput, match="not installed") as caught:
         ray_session.import_ray()
-    assert "rep3d[ray]" in caught.value.hint and os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert "[ray]" in caught.value.hint and os.environ["RAY_USAGE_STATS_ENABLED"] == "0"

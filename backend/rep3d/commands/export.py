@@ -52,10 +52,6 @@ def export(
     from rep3d.export.programs import export_file
     from rep3d.export.source import load_source
 
-    if format == "onnx":
-        from rep3d.export.programs import require
-
-        require("onnx", "onnxscript", "onnxruntime")  # before seconds of work
     source = load_source(weights)
     for note in source.notes:
         console.print(note, markup=False)

@@ -31,6 +31,7 @@ from rep3d.data.prefill import BYTES_PER_VOXEL, Progress, fill_cache
 from rep3d.data.splitting import divide, proportions_note, with_patients
 from rep3d.errors import BadInput, OutputFailed
 from rep3d.files import remove_leftovers, write_text
+from rep3d.runtime.packages import need
 from rep3d.tasks import Task
 
 
@@ -131,6 +132,7 @@ def prepare(config: PrepareConfig, source: Path, out: Path, progress: Progress |
 @contextlib.contextmanager
 def _only_one(out: Path) -> Iterator[None]:
     """Hold the folder's lock; the system lets go of it when the process ends, however it ends."""
+    need("preparation")
     import filelock
 
     try:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from rep3d.runtime.packages import need
+
 Triple = tuple[float, float, float]
 #: Share of a tolerance that rounding may add to a distance: 3 x 0.1 mm lies within 0.3 mm.
 SLACK = 1e-9
@@ -94,6 +96,7 @@ def extract_surface(mask: np.ndarray, spacing_mm: Triple, start: tuple[int, int,
 @functools.lru_cache(maxsize=32)
 def _areas(spacing_mm: Triple) -> np.ndarray:
     """Area in mm^2 for each of the 256 neighbourhoods; bit 7 - (4a + 2b + c) is the voxel at (a, b, c) [256]."""
+    need("surfaces")
     from monai.metrics.utils import create_table_neighbour_code_to_surface_area
 
     return create_table_neighbour_code_to_surface_area(spacing_mm)[0].double().numpy()

@@ -25,8 +25,9 @@ from rep3d.export.agreement import Agreement, Windows, compare
 from rep3d.export.carry import carried, foreign_imports
 from rep3d.export.describe import describe
 from rep3d.export.plain import check_plain, plain_copy
-from rep3d.export.programs import require, trace
+from rep3d.export.programs import trace
 from rep3d.export.source import Source
+from rep3d.runtime.packages import need
 
 PACKAGE = "scripts"
 ROOTS = ("rep3d.networks", "rep3d.export.monai_parts")
@@ -51,7 +52,7 @@ def export_bundle(source: Source, out: Path, windows: Windows, *, force: bool = 
         WeightsInvalid: the logits differ by more than agreement.TOLERANCE.
         OutputFailed: ``out`` is there already and ``force`` is false, or it cannot be written.
     """
-    require("monai", "nibabel", "ignite", "fire", "jsonschema")
+    need("bundle")
     scripts = bundle_scripts()
     with new_output(out, force) as folder:
         write_files(folder, scripts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import json
 import logging
@@ -22,24 +21,13 @@ from rep3d.export.norms import stepwise_norms
 from rep3d.export.plain import check_plain, plain_copy
 from rep3d.export.source import Source
 from rep3d.files import atomic_path
+from rep3d.runtime.packages import need
 
 #: Opset 18 has all that the networks need and is read by onnxruntime 1.14 and newer.
 OPSET = 18
 MAX_BATCH, MAX_STRIDES = 1024, 256
 EXTRA_FILE = "rep3d.json"
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "torchscript": ".ts"}
-
-
-def require(*names: str) -> None:
-    """Raise BadInput, saying how to install them, unless these packages of the extra ``export`` can be imported."""
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise BadInput(
-                f"this export needs the package {name.split('.')[0]}: {error}",
-                "Install the extra: pip install 'rep3d[export]'.",
-            ) from error
 
 
 def export_file(
@@ -72,7 +60,7 @@ def export_file(
 
 
 def _write_onnx(source, plain, example, path, record, *, batch: int, dynamic_size: bool) -> Agreement:
-    require("onnx", "onnxscript", "onnxruntime")
+    need("onnx")
     import onnx
     import onnxruntime
 

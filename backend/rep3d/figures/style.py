@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rep3d.errors import BadInput
 from rep3d.files import atomic_path
+from rep3d.runtime.packages import need
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,11 +27,10 @@ DPI = 150
 
 def figure(width_px: int, height_px: int) -> Figure:
     """An empty figure of that many pixels. Raises BadInput when matplotlib is not installed."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise BadInput("pictures need matplotlib, which is not installed", "pip install 'rep3d[figures]'") from error
+    need("pictures")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     made = Figure(figsize=(width_px / DPI, height_px / DPI), dpi=DPI, facecolor=GROUND)
     FigureCanvasAgg(made)
     return made

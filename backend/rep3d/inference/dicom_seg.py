@@ -9,7 +9,8 @@ import numpy as np
 
 from rep3d import __version__
 from rep3d.data.volume import Volume
-from rep3d.errors import BadInput, Rep3DError
+from rep3d.errors import BadInput
+from rep3d.runtime.packages import need
 
 if TYPE_CHECKING:
     from rep3d.tasks import Code, Label
@@ -20,17 +21,14 @@ def require_dicom(volume: Volume) -> None:
 
     Raises:
         BadInput: the scan was no DICOM series, so there is no study to belong to.
-        Rep3DError: highdicom is not installed.
+        BadInput: highdicom is not installed.
     """
     if volume.dicom is None:
         raise BadInput(
             f"{volume.path}: DICOM SEG can only be written for a scan that was read from a DICOM folder.",
             "Choose --format seg.nrrd or nii.gz.",
         )
-    try:
-        import highdicom  # noqa: F401 - only to see whether it is there
-    except ImportError as error:
-        raise Rep3DError("DICOM SEG needs the package highdicom.", "pip install 'rep3d[dicom]'") from error
+    need("dicom-seg")
 
 
 def write_dicom_seg(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rep3d.errors import BadInput
+from rep3d.runtime.packages import need
 from rep3d.runtime.privacy import stay_private
 from rep3d.runtime.private_folder import make_private_folder, remove_folder, sweep_stale_folders
 
@@ -53,11 +54,10 @@ def import_ray() -> Any:
     """The module ray, without usage reports. Raises BadInput when it is not installed."""
     stay_private()
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would leave the workers behind any other program
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise BadInput("--ray needs the package ray, which is not installed.", "pip install 'rep3d[ray]'") from error
+    need("ray")
+    import ray
+    import ray.exceptions
+
     return ray
 
 

@@ -16,6 +16,7 @@ from rep3d.data.dataset import Case, Dataset, data_list, find_dataset
 from rep3d.errors import BadInput, OutputFailed
 from rep3d.files import sha256_file, write_text
 from rep3d.inference.devices import resolve_device
+from rep3d.runtime.packages import need
 from rep3d.tasks import Task
 from rep3d.training.build import build_network
 from rep3d.training.checkpoint import BEST, KEPT, LAST, load_checkpoint
@@ -50,6 +51,7 @@ def run_training(
     Raises BadInput (data, configuration, foreign checkpoint), DeviceUnavailable, OutputFailed (folders that cannot
     be written) and what `train` raises.
     """
+    need("training")
     config = as_started(config)
     if config.devices * config.nodes > 1 and not is_rank():
         return launch(config, task, data, run, init=init, cache=cache, restart=restart, console=console)

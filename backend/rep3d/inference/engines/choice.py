@@ -7,7 +7,6 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from rep3d.errors import BadInput, WeightsInvalid
 from rep3d.inference.devices import autocast
 from rep3d.inference.engines import disk
 from rep3d.inference.feeder import first_batch
+from rep3d.runtime.packages import missing, need
 
 ENGINES = ("auto", "torch", "openvino")
 ENVIRONMENT = "REP3D_ENGINE"
@@ -25,7 +25,6 @@ FEWEST_WINDOWS = 4
 MARGIN = 1.05
 #: Largest root mean square of the difference of the logits over that of PyTorch's float32 logits.
 BOUNDS = {"float32": 1e-3, "bfloat16": 5e-2}
-INSTALL = "Install it with pip install 'rep3d[cpu]', or use --engine torch."
 
 _chosen: weakref.WeakKeyDictionary[nn.Module, dict] = weakref.WeakKeyDictionary()
 
@@ -56,8 +55,8 @@ def check_engine(name: str) -> str:
         name = os.environ.get(ENVIRONMENT, "").strip() or "auto"
         if name not in ENGINES:
             raise BadInput(f"The environment variable {ENVIRONMENT} says {name!r}.", "Choose " + ", ".join(ENGINES))
-    if name == "openvino" and find_spec("openvino") is None:
-        raise BadInput("The engine openvino was asked for, but OpenVINO is not installed.", INSTALL)
+    if name == "openvino":
+        need("openvino")
     return name
 
 
@@ -205,7 +204,7 @@ def _unsuitable(predictor: object, device: torch.device) -> str:
         return f"OpenVINO runs on the processor, not on {device}"
     if not isinstance(predictor, nn.Module):
         return "the predictor is a function, not a network"
-    if find_spec("openvino") is None:
+    if missing("openvino"):
         return "OpenVINO is not installed"
     return ""
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from rep3d.networks.baselines.wrapper import Baseline
 from rep3d.networks.registry import register_network
+from rep3d.runtime.packages import need
 
 if TYPE_CHECKING:
     from monai.networks.nets import DynUNet
@@ -61,6 +62,7 @@ def _drop_second_names(_module: nn.Module, state: dict, prefix: str, *_) -> None
 
 
 def _build(in_channels: int, out_channels: int, filters: list[int], deep_supervision: int) -> Baseline:
+    need("monai")
     from monai.networks.nets import DynUNet
 
     levels = len(filters)

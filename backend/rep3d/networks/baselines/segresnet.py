@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rep3d.networks.baselines.wrapper import Baseline
 from rep3d.networks.registry import register_network
+from rep3d.runtime.packages import need
 
 PAPER_FILTERS = 8
 
@@ -15,6 +16,7 @@ PAPER_FILTERS = 8
 @register_network("segresnet")
 def segresnet(in_channels: int = 1, out_channels: int = 2, init_filters: int = 16) -> Baseline:
     """Residual encoder with three halvings, group norm, additive skips; ``init_filters``: width at full size."""
+    need("monai")
     from monai.networks.nets import SegResNet  # imports all of MONAI's networks: only when asked for
 
     network = SegResNet(3, init_filters, in_channels, out_channels, dropout_prob=None)

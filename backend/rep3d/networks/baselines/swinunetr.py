@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rep3d.networks.baselines.wrapper import Baseline, RealIndices, need_einops
+from rep3d.networks.baselines.wrapper import Baseline, RealIndices
 from rep3d.networks.registry import register_network
+from rep3d.runtime.packages import need
 
 STRIDE = 32
 
@@ -19,7 +20,7 @@ def swinunetr(
     heads: Sequence[int] = (3, 6, 12, 24),
 ) -> Baseline:
     """``feature_size``: width of the first stage, doubled a stage; ``depths``, ``heads``: layers and heads a stage."""
-    need_einops("swinunetr")
+    need("transformers")
     from monai.networks.nets import SwinUNETR
 
     with RealIndices():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rep3d.networks.baselines.wrapper import Baseline
 from rep3d.networks.registry import register_network
+from rep3d.runtime.packages import need
 
 LEVELS = 5
 
@@ -11,6 +12,7 @@ LEVELS = 5
 @register_network("unet3d")
 def unet3d(in_channels: int = 1, out_channels: int = 2, base_filters: int = 16) -> Baseline:
     """Five levels, two residual units each, instance norm, PReLU; ``base_filters`` at half size, doubled a level."""
+    need("monai")
     from monai.networks.nets import UNet
 
     widths = [base_filters * 2**i for i in range(LEVELS)]

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from rep3d.networks.baselines.wrapper import Baseline, fixed_patch, need_einops
+from rep3d.networks.baselines.wrapper import Baseline, fixed_patch
 from rep3d.networks.registry import register_network
+from rep3d.runtime.packages import need
 
 STRIDE = 16
 
@@ -26,7 +27,7 @@ def unetr(
 
     ``feature_size``: decoder's width at full size; ``hidden_size``, ``mlp_dim``, ``heads``: of the transformer.
     """
-    need_einops("unetr")
+    need("transformers")
     from monai.networks.nets import UNETR
 
     size = fixed_patch(patch, STRIDE)

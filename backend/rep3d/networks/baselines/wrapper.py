@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
 
@@ -81,12 +80,6 @@ def fixed_patch(patch: Sequence[int], multiple: int) -> Patch:
     if any(n < multiple or n % multiple for n in patch):
         raise ValueError(f"patch {list(patch)} needs multiples of {multiple}")
     return tuple(patch)
-
-
-def need_einops(network: str) -> None:
-    """Raise BadInput, saying what to install, unless the package is there that MONAI's transformers are written in."""
-    if importlib.util.find_spec("einops") is None:
-        raise BadInput(f"{network} needs the package einops, which is not installed", "pip install 'rep3d[train]'")
 
 
 class RealIndices(TorchFunctionMode):
