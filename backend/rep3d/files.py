@@ -1,20 +1,23 @@
-"""Writing files so that a final name never holds half a result."""
+"""Writing files so that a final name never holds half a result, nor takes the place of what is not ours."""
 
 from __future__ import annotations
 
 import contextlib
 import glob
 import hashlib
+import json
 import os
 import platform
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rep3d.errors import BadInput, OutputFailed
 
+OVERWRITE_HELP = "Replace what is there."
 ABANDONED_S = 3600  # after which another machine's temporary file counts as left behind
 
 
@@ -30,6 +33,58 @@ def check_name(path: str | Path) -> None:
     """Raise BadInput for a path that is no UTF-8: ITK ends the process when it is given one."""
     if shown(path) != str(path):
         raise BadInput(f"{shown(path)}: the name is not valid UTF-8.", "Rename the file or folder.")
+
+
+def check_free(
+    outputs: Iterable[Path],
+    *,
+    overwrite: bool = False,
+    record: Path | None = None,
+    same: Callable[[dict[str, Any]], bool] | None = None,
+) -> None:
+    """Refuse names that are taken, unless by an earlier result of the same source. To be called before computing.
+
+    Args:
+        outputs: all that will be written; the last part may be a pattern such as ``stage*.png``.
+        overwrite: whether the user has said that what is there may go.
+        record: the JSON file of ours among them that says what all were made from; without one nothing may be there.
+        same: whether what that file holds is of the same source; it may raise KeyError and TypeError for "no".
+
+    Raises OutputFailed: a name is taken.
+    """
+    taken = [path for output in outputs for path in _there(Path(output))]
+    for path in taken:
+        if path.is_dir():
+            raise OutputFailed(f"cannot write {path}: a folder has this name", "Choose another name with -o.")
+    if not taken or overwrite or (record is not None and same is not None and _is_own(Path(record), same)):
+        return
+    of_ours = ", and it is no earlier result of the same source" if record is not None else ""
+    raise OutputFailed(
+        f"{taken[0]} is there already{of_ours}", "Choose another name with -o, or replace it with --overwrite."
+    )
+
+
+def _there(output: Path) -> list[Path]:
+    if glob.has_magic(output.name) and not os.path.lexists(output):
+        return sorted(path for path in output.parent.glob(output.name) if not path.name.startswith("."))
+    return [output] if os.path.lexists(output) else []
+
+
+def _is_own(record: Path, same: Callable[[dict[str, Any]], bool]) -> bool:
+    content = read_record(record)
+    try:
+        return content is not None and same(content)
+    except (KeyError, TypeError, AttributeError):  # of another program, or of another command
+        return False
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 @contextlib.contextmanager

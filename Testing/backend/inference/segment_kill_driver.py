@@ -62,7 +62,7 @@ def arm(point):
 
         files.temporary_path = nth(original, number + 1, half)  # the first one tries the folder
     elif kind == "replace":
-        os.replace = nth(os.replace, number + 1)
+        os.replace = nth(os.replace, number)
     else:
         raise SystemExit(f"unknown point {point}")
 

@@ -58,10 +58,46 @@ def test_one_scan_into_a_folder_and_again(run, tmp_path, scan_file):
     assert labels.stat().st_mtime_ns == before
     assert run(scan_file, "-o", out, "--overwrite").exit_code == 0
     assert labels.stat().st_mtime_ns > before
-    (out / "ball_seg.json").unlink()  # a result without its numbers is not whole
+    (out / "ball_seg.csv").unlink()  # a result without its numbers is not whole
     before = labels.stat().st_mtime_ns
     assert run(scan_file, "-o", out).exit_code == 0
     assert labels.stat().st_mtime_ns > before
+
+
+@pytest.mark.parametrize("name", ["ball_seg.nii.gz", "ball_seg.json", "ball_seg.csv"])
+def test_what_is_not_ours_stays(run, tmp_path, scan_file, name, monkeypatch):
+    """Labels drawn by hand, another program's sidecar, a table of the user's."""
+    monkeypatch.setattr(batch, "read_volume", lambda *_, **__: pytest.fail("work has begun"))
+    (tmp_path / "out").mkdir()
+    theirs = tmp_path / "out" / name
+    theirs.write_text('{"EchoTime": 0.03}', encoding="utf-8")
+    done = run(scan_file, "-o", tmp_path / "out")
+    assert isinstance(done.exception, OutputFailed) and str(theirs) in str(done.exception)
+    assert "--overwrite" in done.exception.hint
+    assert theirs.read_text(encoding="utf-8") == '{"EchoTime": 0.03}' and len(list(theirs.parent.iterdir())) == 1
+
+
+def test_another_scan_is_not_replaced_by_a_result(run, tmp_path, scan, scan_file, save_scan):
+    other = save_scan(tmp_path / "scans" / "other.nii.gz", scan)
+    before = other.read_bytes()
+    assert isinstance(run(scan_file, "-o", other).exception, OutputFailed)
+    both = run(scan_file, other, "-o", other.parent)  # results beside the scans, no name is taken
+    assert both.exit_code == 0 and other.read_bytes() == before
+    assert run(scan_file, "-o", other, "--overwrite").exit_code == 0 and other.read_bytes() != before
+
+
+def test_changed_labels_are_not_ours_any_more_and_a_moved_scan_is_the_same(run, tmp_path, scan_file):
+    out = tmp_path / "out"
+    assert run(scan_file, "-o", out).exit_code == 0
+    moved = tmp_path / "elsewhere" / scan_file.name
+    moved.parent.mkdir()
+    scan_file.rename(moved)
+    assert "there already" in run(moved, "-o", out).output
+    (out / "ball_seg.nii.gz").write_bytes(b"drawn by hand")
+    assert "there already" in run(moved, "-o", out).output
+    (out / "ball_seg.csv").unlink()
+    assert isinstance(run(moved, "-o", out).exception, OutputFailed)
+    assert (out / "ball_seg.nii.gz").read_bytes() == b"drawn by hand"
 
 
 def test_result_of_other_weights_is_told(run, tmp_path, scan_file):
@@ -191,7 +227,7 @@ def test_scans_of_the_same_name_are_told_apart_by_their_folders(tmp_path, scan, 
 
 def test_the_result_of_another_scan_is_never_taken_for_this_ones(tmp_path, scan, save_scan, segmenter):
     """Two patients, one file name, one output folder, two runs."""
-    one, two = (save_scan(tmp_path / patient / "ct.nii.gz", scan) for patient in "ab")
+    one, two = (save_scan(tmp_path / who / "ct.nii.gz", scan.with_array(scan.array + i)) for i, who in enumerate("ab"))
     out = tmp_path / "out"
     assert [o.status for o in run_jobs(plan([one], out, None), segmenter)] == ["done"]
     (outcome,) = run_jobs(plan([two], out, None), segmenter)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
@@ -13,10 +12,10 @@ from pathlib import Path
 from rep3d.data.reading import IMAGE_SUFFIXES, read_volume
 from rep3d.data.volume import Volume
 from rep3d.errors import BadInput, Cancelled, OutOfMemory, Rep3DError
-from rep3d.files import remove_leftovers
+from rep3d.files import check_free, read_record, remove_leftovers
 from rep3d.inference.dicom_seg import require_dicom
 from rep3d.inference.result import SegmentationResult
-from rep3d.inference.writing import FORMATS, OutputFiles, check_writable, format_of, write_result
+from rep3d.inference.writing import FORMATS, OutputFiles, check_writable, format_of, is_result_of, write_result
 from rep3d.io.dicom.detect import has_dicom
 
 Segment = Callable[[Volume], SegmentationResult]
@@ -130,8 +129,12 @@ def plan(inputs: list[Path], out: Path, fmt: str | None) -> list[Job]:
             raise BadInput(
                 f"{other} and {job.source} would both be written to {job.files.labels}.", "Segment them separately."
             )
-        if job.files.labels.exists() and job.files.labels.samefile(job.source):
-            raise BadInput(f"The result would overwrite the scan {job.source}.", "Choose another name with -o.")
+    sources = {scan.resolve(): scan for scan in scans}
+    for job in jobs:
+        for path in job.files.all():
+            if path.resolve() in sources:
+                scan = sources[path.resolve()]
+                raise BadInput(f"The result would overwrite the scan {scan}.", "Choose another name with -o.")
     return jobs
 
 
@@ -146,7 +149,8 @@ def run_jobs(
 ) -> list[Outcome]:
     """Work through ``jobs``. A scan that fails is recorded and the rest go on; Cancelled ends the batch.
 
-    A whole result that exists already is left as it is unless ``overwrite``; one of another scan is an error.
+    A whole result that exists already is left as it is unless ``overwrite``; one of another scan, or a file that is no
+    result of ours, is an error.
     """
     for folder in {job.files.labels.parent for job in jobs}:
         check_writable(folder)
@@ -165,11 +169,17 @@ def run_job(job: Job, segment: Segment, *, overwrite: bool = False, series_uid: 
     """One job of :func:`run_jobs`: skipped, done or failed. Raises Cancelled alone."""
     start = time.perf_counter()
     try:
-        for path in (job.files.labels, job.files.csv, job.files.json):
+        for path in job.files.all():
             remove_leftovers(path)  # of a process that was killed while it wrote
         if job.files.complete() and not overwrite:
             check_origin(job, series_uid)
             return Outcome(job)
+        check_free(
+            job.files.all(),
+            overwrite=overwrite,
+            record=job.files.json,
+            same=lambda record: is_result_of(record, job.source, series_uid, job.files.labels),
+        )
         volume = read_volume(job.source, series_uid=series_uid)
         volume = replace(volume, path=Path(os.path.abspath(job.source)))  # recorded: a result knows its scan
         if job.files.format == "dcm":
@@ -202,12 +212,14 @@ def check_origin(job: Job, series_uid: str | None) -> None:
         BadInput: the result's JSON names another scan or series, or cannot be read.
     """
     hint = "Choose another folder with -o, or redo it with --overwrite."
+    record = read_record(job.files.json) or {}
     try:
-        origin = json.loads(job.files.json.read_text(encoding="utf-8"))["input"]
+        origin = record["input"]
         path, uid = Path(origin["path"]), origin["series_uid"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise BadInput(f"{job.files.json}: does not say which scan it was made from.", hint) from error
-    if path.resolve() != job.source.resolve():
-        raise BadInput(f"{job.files.labels} is the result of another scan, {path}, not of {job.source}.", hint)
     if series_uid is not None and uid is not None and uid != series_uid:
         raise BadInput(f"{job.files.labels} is the result of another series, {uid}.", hint)
+    # Labels that somebody has changed since are left as they are, like any whole result.
+    if not is_result_of({**record, "output": {}}, job.source, series_uid, job.files.labels):
+        raise BadInput(f"{job.files.labels} is the result of another scan, {path}, not of {job.source}.", hint)

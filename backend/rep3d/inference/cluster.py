@@ -171,7 +171,7 @@ def _probe(folder: Path):
 
 def _clean(jobs: list[Job], which: set[int]) -> None:
     for i in which:
-        for path in (jobs[i].files.labels, jobs[i].files.csv, jobs[i].files.json):
+        for path in jobs[i].files.all():
             remove_leftovers(path)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from rep3d import __version__
 from rep3d.errors import BadInput, OutputFailed
-from rep3d.files import atomic_path, write_text
+from rep3d.files import atomic_path, read_record, sha256_file, temporary_path, write_text
 from rep3d.inference.dicom_seg import require_dicom, write_dicom_seg
 from rep3d.inference.nifti_writer import write_nifti
 from rep3d.inference.nrrd_writer import write_nrrd, write_seg_nrrd
@@ -38,9 +38,14 @@ class OutputFiles:
         stem = labels.name[: -len(fmt) - 1]
         return cls(labels, labels.with_name(f"{stem}.json"), labels.with_name(f"{stem}.csv"), fmt)
 
+    def all(self) -> tuple[Path, Path, Path]:
+        """Label map, CSV and JSON."""
+        return self.labels, self.csv, self.json
+
     def complete(self) -> bool:
-        """Whether a whole result is there already; the JSON file is written last."""
-        return self.labels.is_file() and self.csv.is_file() and self.json.is_file()
+        """Whether a whole result is there already; the JSON file says so last."""
+        record = read_record(self.json)
+        return bool(record and record.get("complete", True)) and self.labels.is_file() and self.csv.is_file()
 
 
 def format_of(path: Path) -> str | None:
@@ -58,15 +63,24 @@ def check_format(fmt: str) -> str:
 
 
 def check_writable(folder: Path) -> None:
-    """Make ``folder`` and try a file in it, so that a long run does not end at a write error."""
-    with atomic_path(folder / "rep3d-write-test") as temporary:
-        temporary.write_bytes(b"")
-        probe = folder / "rep3d-write-test"
-    probe.unlink(missing_ok=True)
+    """Make ``folder`` and try a file in it, so that a long run does not end at a write error. Raises OutputFailed."""
+    probe = temporary_path(folder / "write-test")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise OutputFailed(
+            f"cannot write into {folder}: {error.strerror or error}",
+            "Check the folder, its permissions and free space.",
+        ) from error
 
 
 def write_result(result: SegmentationResult, files: OutputFiles) -> None:
-    """Write label map, CSV and JSON, each atomically, the JSON last.
+    """Write label map, CSV and JSON, each atomically.
+
+    The JSON file is written before the label map gets its name and once more at the end: it holds the label map's
+    sha256, so that what a killed run leaves is known as ours, and labels that somebody changed are not.
 
     Raises:
         OutputFailed: no permission, disk full, name taken by a folder.
@@ -77,14 +91,32 @@ def write_result(result: SegmentationResult, files: OutputFiles) -> None:
     for path in (files.labels, files.json, files.csv):
         if path.is_dir():
             raise OutputFailed(f"cannot write {path}: a folder has this name", "Choose another name with -o.")
-    try:
-        files.json.unlink(missing_ok=True)  # from here on an old result is no whole result any more
-    except OSError as error:
-        raise OutputFailed(f"cannot write {files.json}: {error.strerror or error}", "Choose another -o.") from error
+    record = as_dict(result, files)
+
+    def write_record(complete: bool) -> None:
+        content = {**record, "complete": complete}
+        write_text(files.json, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
     with atomic_path(files.labels) as temporary:
         write_labels(temporary, result, files.format)
+        record["output"]["sha256"] = sha256_file(temporary)
+        write_record(complete=False)
     write_text(files.csv, as_csv(result))
-    write_text(files.json, json.dumps(as_dict(result, files), indent=2, ensure_ascii=False) + "\n")
+    write_record(complete=True)
+
+
+def is_result_of(record: dict[str, Any], source: Path, series_uid: str | None, labels: Path) -> bool:
+    """Whether what a result's JSON file holds was made from this scan, and ``labels`` are as it left them.
+
+    The scan is known by its path, or by its content where it lies elsewhere now. May raise KeyError and TypeError.
+    """
+    origin, written = record["input"], record["output"].get("sha256")
+    if series_uid is not None and origin["series_uid"] not in (None, series_uid):
+        return False
+    here = Path(origin["path"]).resolve() == source.resolve()
+    if not here and (origin.get("sha256") is None or origin["sha256"] != content_hash(source.resolve())):
+        return False
+    return written is None or not labels.is_file() or sha256_file(labels) == written
 
 
 def write_labels(path: Path, result: SegmentationResult, fmt: str) -> None:
@@ -123,6 +155,7 @@ def as_dict(result: SegmentationResult, files: OutputFiles) -> dict[str, Any]:
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "input": {
             "path": str(result.volume.path) if result.volume.path else None,
+            "sha256": content_hash(result.volume.path),
             "series_uid": series.uid if series else None,
             "size": list(grid.size),
             "spacing_mm": list(grid.spacing),
@@ -138,6 +171,11 @@ def as_dict(result: SegmentationResult, files: OutputFiles) -> dict[str, Any]:
         "timings_s": {stage: round(seconds, 3) for stage, seconds in result.timings_s.items()},
         "versions": versions(),
     }
+
+
+def content_hash(path: Path | None) -> str | None:
+    """sha256 of the file that a scan was read from; None for a folder, and for a name that is no path."""
+    return sha256_file(path) if path and path.is_absolute() and path.is_file() else None
 
 
 def versions() -> dict[str, str]:
