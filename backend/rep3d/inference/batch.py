@@ -16,7 +16,7 @@ from rep3d.files import check_free, read_record, remove_leftovers
 from rep3d.inference.dicom_seg import require_dicom
 from rep3d.inference.result import SegmentationResult
 from rep3d.inference.writing import FORMATS, OutputFiles, check_writable, format_of, is_result_of, write_result
-from rep3d.io.dicom.detect import has_dicom
+from rep3d.io.dicom.detect import has_dicom, is_dicom
 
 Segment = Callable[[Volume], SegmentationResult]
 
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def find_scans(inputs: list[Path]) -> list[Path]:
-    """Every scan in ``inputs``: files as they are, a folder of DICOM files as one series, else a folder's images and
+    """Every scan in ``inputs``: files as they are; of a folder its DICOM files as one series, its other images, and
     its subfolders with DICOM files. Results of earlier runs (``*_seg.*``) are left out.
 
     Raises:
@@ -55,11 +55,12 @@ def find_scans(inputs: list[Path]) -> list[Path]:
     for path in inputs:
         if not path.exists():
             raise BadInput(f"{path}: no such file or folder.")
-        if path.is_file() or has_dicom(path):
+        if path.is_file():
             scans.append(path)
             continue
-        entries = sorted(path.iterdir())
-        found = [e for e in entries if e.is_file() and _is_image(e)]
+        entries, series = sorted(path.iterdir()), has_dicom(path)
+        found = [path] if series else []
+        found += [e for e in entries if e.is_file() and _is_image(e) and not _is_slice(e, series)]
         found += [e for e in entries if e.is_dir() and has_dicom(e)]
         if not found:
             raise BadInput(
@@ -75,6 +76,11 @@ def _is_image(path: Path) -> bool:
     suffix = next((s for s in IMAGE_SUFFIXES if name.endswith(s)), None)
     is_result = any(name.endswith(f"_seg.{fmt}") for fmt in FORMATS) or name.endswith(".seg.nrrd")
     return suffix is not None and suffix not in (".img",) and not name.startswith(".") and not is_result
+
+
+def _is_slice(path: Path, series: bool) -> bool:
+    """Whether the file belongs to DICOM series of its folder, or with none there is no scan by itself."""
+    return is_dicom(path) or (series and path.suffix.lower() == ".dcm")  # damaged: reading the series says so
 
 
 def stem_of(path: Path) -> str:

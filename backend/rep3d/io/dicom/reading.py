@@ -262,13 +262,26 @@ def _real_world(path: Path, frames: Sequence[Frame], modality: str, warnings: li
 
 
 def _series(headers: Sequence[Header], frames: Iterable[Frame], unit: str, uid: str = "") -> DicomSeries:
+    """The series as the rest of the package knows it; one slice a file as long as the frames are not known."""
     first = headers[0]
     slices = tuple(
-        SliceSource(f.header.path, f.index + 1 if f.header.frames > 1 else None, tuple(map(float, f.position)))
+        SliceSource(
+            f.header.path,
+            f.index + 1 if f.header.frames > 1 else None,
+            tuple(map(float, f.position)),
+            *_uids(f.header),
+        )
         for f in frames
-    ) or tuple(SliceSource(h.path, None, (0.0, 0.0, 0.0)) for h in headers)
+    ) or tuple(SliceSource(h.path, None, (0.0, 0.0, 0.0), *_uids(h)) for h in headers)
+    return DicomSeries(uid or first.series_uid, slices, first.modality, _text(first, "SeriesDescription"), unit)
+
+
+def _uids(header: Header) -> tuple[str, str]:
+    return _text(header, "SOPClassUID"), _text(header, "SOPInstanceUID")
+
+
+def _text(header: Header, keyword: str) -> str:
     try:
-        description = text(first.dataset, "SeriesDescription")
+        return text(header.dataset, keyword)
     except Unusable:
-        description = ""
-    return DicomSeries(uid or first.series_uid, slices, first.modality, description, unit)
+        return ""

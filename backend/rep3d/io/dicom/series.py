@@ -16,6 +16,8 @@ class SliceSource:
     file: Path
     frame: int | None
     position: tuple[float, float, float]  # LPS millimetres, of the first voxel
+    sop_class: str  # the UIDs by which other objects refer to the file
+    sop_instance: str
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,6 @@ class DicomSeries:
     modality: str
     description: str
     unit: str = ""
-    orientation: tuple[float, ...] = ()  # of rows and columns, LPS
 
     @property
     def files(self) -> tuple[Path, ...]:
