@@ -26,7 +26,7 @@ from rep3d.errors import BadInput, OutputFailed
 from rep3d.files import atomic_path, sha256_file, write_text
 from rep3d.tasks import Task
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 PARTS = ("image", "label", "centres")
 MAX_CENTRES = 8192  # crop centres kept per class and case: enough to be uniform over an organ, small for any cohort
 
@@ -213,7 +213,7 @@ def preprocess_case(case: Case, task: Task) -> tuple[np.ndarray, np.ndarray]:
     Returns image [X, Y, Z] float16 in [0, 1] and label [X, Y, Z] uint8. Raises BadInput when image and label do not
     share a grid (see ``rep3d.data.agreement``), or the label holds values that are not the task's.
     """
-    volume, labels = read_volume(case.image), read_labelmap(case.label)
+    volume, labels = read_volume(case.image), read_labelmap(case.label, task.labels)
     if volume.array.shape != labels.array.shape:
         raise BadInput(
             f"image and label of {case.id} differ in size: {volume.array.shape}, {labels.array.shape} ({case.label})",

@@ -20,7 +20,7 @@ from rep3d.data.reading import ConstantImage, NotALabelMap, read_labelmap, read_
 from rep3d.errors import BadInput, OutputFailed
 from rep3d.files import sha256_file, write_text
 
-SCAN_VERSION = 1
+SCAN_VERSION = 2
 MANY_VALUES = 300  # more label values than this are not labels; only so many are kept
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from rep3d.errors import BadInput
 from rep3d.files import atomic_path, check_name
 from rep3d.io.formats import open_image
 from rep3d.io.header import not_an_image
+from rep3d.io.segments import is_segmentation
+
+if TYPE_CHECKING:
+    from rep3d.tasks import Label
 
 FOLDER = "converted"
 
@@ -26,12 +31,14 @@ FOLDER = "converted"
 class Conversion:
     """What to do with the files of a case: ``channel`` of 4D images (None: 3D), ``labels``: old value -> new value.
 
-    Values that ``labels`` does not name stay as they are. ``folder`` is where results go.
+    Values that ``labels`` does not name stay as they are. ``structures``: the task's, whose values the segments of
+    3D Slicer segmentations get first. ``folder`` is where results go.
     """
 
     folder: Path
     channel: int | None = None
     labels: dict[int, int] = field(default_factory=dict)
+    structures: tuple[Label, ...] = ()
 
 
 def convert_image(conversion: Conversion, key: str, path: Path, sha256: str) -> Path:
@@ -49,18 +56,20 @@ def convert_image(conversion: Conversion, key: str, path: Path, sha256: str) -> 
 
 
 def convert_label(conversion: Conversion, key: str, path: Path, sha256: str) -> Path:
-    """The label map with its values replaced, or ``path`` itself when there is nothing to do.
+    """The label map with its values replaced and segments brought to the task's values, or ``path`` as it is.
 
     Raises BadInput when the file cannot be read; OutputFailed.
     """
-    if not conversion.labels:
+    segments = is_segmentation(path)
+    if not conversion.labels and not segments:
         return path
-    rule = hashlib.sha256(repr(sorted(conversion.labels.items())).encode()).hexdigest()[:8]
+    what = [sorted(conversion.labels.items()), conversion.structures if segments else ()]
+    rule = hashlib.sha256(repr(what).encode()).hexdigest()[:8]
     target = conversion.folder / f"{key}.labels{rule}.{sha256[:16]}.nii.gz"
     if not target.is_file():
-        labels = read_labelmap(path)
+        labels = read_labelmap(path, conversion.structures)
         array = labels.array
-        top = max(int(array.max()), *conversion.labels, *conversion.labels.values())
+        top = max([int(array.max()), *conversion.labels, *conversion.labels.values()])
         table = np.arange(top + 1, dtype=np.uint16 if top < 1 << 16 else np.int32)
         for old, new in conversion.labels.items():
             table[old] = new

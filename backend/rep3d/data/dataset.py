@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rep3d.data.layouts.base import images_in, stem
-from rep3d.data.layouts.folder import SPLITS, TWO_FOLDERS, by_tail, part_folders, without_channel
+from rep3d.data.layouts.folder import SPLITS, TWO_FOLDERS, by_tail, part_folders, without_tails
 from rep3d.errors import BadInput
 from rep3d.tasks import Task
 from rep3d.tasks.splits import split_cases
@@ -192,8 +192,7 @@ def data_list(dataset: Dataset, task_key: str, hashes: dict[Path, str]) -> tuple
 
 
 def _pairs_of_two_folders(root: Path, images: Path, labels: Path, unpaired: list[str]) -> dict[str, tuple[Path, Path]]:
-    label_of = images_in(labels)
-    return _pairs(root, without_channel(images_in(images), label_of), label_of, unpaired)
+    return _pairs(root, *without_tails(images_in(images), images_in(labels)), unpaired)
 
 
 def _pairs_in(root: Path, folder: Path, unpaired: list[str]) -> dict[str, tuple[Path, Path]]:

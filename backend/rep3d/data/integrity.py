@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +11,7 @@ from rep3d.data.case_scan import CaseRecord
 from rep3d.data.findings import Finding, error, sort_findings, warning
 from rep3d.data.layouts.base import Layout, Scan
 from rep3d.data.preprocess import resampled_size
+from rep3d.io.segments import plain_name
 from rep3d.tasks import Task
 
 SPACING_MM = (0.1, 12.0)  # voxel edges outside this are unusual for the networks of this package
@@ -112,17 +112,13 @@ def _names(layout: Layout, task: Task) -> list[Finding]:
         return [error("modality", f"the data are {layout.modality}, the task {task.key} is for {task.modality}")]
     if not layout.names:
         return []
-    value_of = {name: label.value for label in task.labels for name in (_plain(label.key), _plain(label.name))}
+    value_of = {plain_name(name): label.value for label in task.labels for name in (label.key, label.name)}
     swapped = [
-        f"{name} is {value} in the data set and {value_of[_plain(name)]} in the task"
+        f"{name} is {value} in the data set and {value_of[plain_name(name)]} in the task"
         for value, name in layout.names.items()
-        if value_of.get(_plain(name), value) != value
+        if value_of.get(plain_name(name), value) != value
     ]
     return [error("label-order", "; ".join(swapped))] if swapped else []
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower()).replace("tumour", "tumor")
 
 
 def _duplicates(scans: Sequence[Scan], records: Mapping[str, CaseRecord]) -> list[Finding]:

@@ -47,6 +47,12 @@ class NiftiHeader:
     order: str  # "<" little-endian or ">" big-endian
     data_file: Path | None = None  # where the voxels are, for a pair of .hdr and .img
 
+    @property
+    def step(self) -> float:
+        """How far apart the values of whole numbers lie that a scale turns to fractions; 0 where it does not."""
+        slope = abs(self.scale[0])
+        return slope if self.datatype not in (16, 64) and math.isfinite(slope) else 0.0
+
     def sform_columns(self) -> np.ndarray | None:
         """The three axis vectors of the sform as columns [3, 3], None if the header has no sform."""
         return np.asarray(self.sform).reshape(3, 4)[:, :3] if self.sform_code > 0 else None

@@ -175,7 +175,7 @@ def _scan(
     jobs = []
     for scan in layout.scans:
         known = {path: sha for path in (scan.image, scan.label) if (sha := hashes.known(path))}
-        conversion = Conversion(out / CONVERTED, scan.channel, config.map_labels)
+        conversion = Conversion(out / CONVERTED, scan.channel, config.map_labels, config.task.labels)
         jobs.append(
             ScanJob(scan.id, scan.image, scan.label, config.task.modality, out / "cache" / "scans", known, conversion)
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +14,14 @@ from rep3d.errors import BadInput
 from rep3d.files import check_name
 from rep3d.io.dicom.detect import is_dicom
 from rep3d.io.formats import open_image
+from rep3d.io.segments import is_segmentation, read_segmentation
 from rep3d.io.stored import is_regular
 
+if TYPE_CHECKING:
+    from rep3d.tasks import Label
+
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".img", ".hdr", ".gipl", ".gipl.gz")
+ROUNDING = 2.0**-20  # eight units in the last place of float32, relative: what arithmetic leaves of whole numbers
 _NOT_LABELS = "Is this the image instead of its labels?"
 
 
@@ -50,20 +57,51 @@ def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
     return replace(vol, array=array, warnings=vol.warnings + tuple(warnings))
 
 
-def read_labelmap(path: str | Path) -> Volume:
-    """Read a label map as an integer array; float files are accepted if every value is a whole number."""
-    vol = _read(Path(path), None)
-    array = vol.array
-    if array.dtype.kind == "f":
-        if not np.isfinite(array).all() or np.any(array != np.rint(array)):
-            raise NotALabelMap(f"{path}: a label map must hold whole numbers.", _NOT_LABELS)
-        array = array.astype(np.int32)
+def read_labelmap(path: str | Path, labels: Sequence[Label] | None = None) -> Volume:
+    """Read a label map as an integer array of the smallest type that holds its values.
+
+    Floats are taken where every value is a whole number as far as the file can tell: to float32's rounding, and for
+    scaled NIfTI to half a step of its scale.
+
+    Args:
+        labels: the structures of a task. The segments of a 3D Slicer segmentation (.seg.nrrd) are then matched to them
+            by name and terminology and get their values; without it they keep those of the file, and a warning says so.
+
+    Raises:
+        NotALabelMap: values that are not whole, not finite, negative or too large.
+        BadInput, OutOfMemory: as :func:`read_volume`; segments that are not the task's.
+    """
+    path = Path(path)
+    check_name(path)
+    segmentation = is_regular(path) and is_segmentation(path)
+    vol = read_segmentation(path, labels) if segmentation and labels is not None else _read(path, None)
+    if segmentation and labels is None:
+        told = "A 3D Slicer segmentation was read by its label values; its segments' names were not looked at."
+        vol = replace(vol, warnings=(*vol.warnings, told))
+    array = _whole(path, vol) if vol.array.dtype.kind == "f" else vol.array
     if array.min() < 0:
         raise NotALabelMap(f"{path}: a label map must not hold negative values.", _NOT_LABELS)
     for dtype in (np.uint8, np.uint16, np.int32):
         if array.max() <= np.iinfo(dtype).max:
             return replace(vol, array=array.astype(dtype, copy=False))
     raise NotALabelMap(f"{path}: label values up to {array.max()} are too large.")
+
+
+def _whole(path: Path, vol: Volume) -> np.ndarray:
+    """The whole numbers that floats stand for. Raises NotALabelMap where they stand for none."""
+    array = vol.array
+    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if bad:
+        raise NotALabelMap(f"{path}: {bad} voxels of the label map are NaN or infinite.", _NOT_LABELS)
+    if np.abs(array).max() > np.iinfo(np.int32).max:
+        raise NotALabelMap(f"{path}: label values up to {np.abs(array).max():g} are too large.", _NOT_LABELS)
+    nearest = np.rint(array)
+    step = 0.0 if vol.nifti is None else vol.nifti.step
+    # A scale keeps a value to half a step. From half a label on, steps could no longer tell one from none.
+    allowed = step / 2 if step <= 0.5 else 0.0
+    if np.any(np.abs(array - nearest) > allowed + ROUNDING * np.maximum(np.abs(nearest), 1)):
+        raise NotALabelMap(f"{path}: a label map must hold whole numbers.", _NOT_LABELS)
+    return nearest.astype(np.int32)
 
 
 def _read(path: Path, series_uid: str | None) -> Volume:

@@ -13,6 +13,7 @@ from rep3d.data.volume import Volume, same_grid
 from rep3d.errors import BadInput, WeightsMissing
 
 if TYPE_CHECKING:
+    from rep3d.tasks import Label
     from rep3d.weights import Weights
 
 #: Tasks whose labels are those of the generated abdomen.
@@ -97,8 +98,8 @@ def generate_input(folder: Path, seed: int) -> DemoInput:
     )
 
 
-def read_input(scan: Path, truth: Path | None) -> DemoInput:
-    """Read a scan of one's own and, if given, its truth.
+def read_input(scan: Path, truth: Path | None, structures: tuple[Label, ...]) -> DemoInput:
+    """Read a scan of one's own and, if given, its truth, in which the segments are named as ``structures``.
 
     Raises:
         BadInput: unreadable, or the truth is not on the scan's grid.
@@ -108,7 +109,7 @@ def read_input(scan: Path, truth: Path | None) -> DemoInput:
     volume = read_volume(scan)
     labels = None
     if truth is not None:
-        labels = read_labelmap(truth)
+        labels = read_labelmap(truth, structures)
         if not same_grid(labels, volume):
             raise BadInput(f"{truth} is not on the grid of {scan}", "Give the label map that belongs to this scan.")
     return DemoInput(volume, labels, stem_of(scan), f"the scan {scan.name}", False)

@@ -95,7 +95,7 @@ def _build(options: DemoOptions, weights: Weights, device: str, folder: Path, sa
         done("generate")
     else:
         say(0.02, "reading the scan")
-        source = inputs.read_input(options.scan, options.truth)
+        source = inputs.read_input(options.scan, options.truth, weights.meta.task.labels)
         done("read")
     say(0.15, "segmenting")
     network = weights.build_network()

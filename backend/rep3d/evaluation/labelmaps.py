@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rep3d.data.dataset import data_list, find_dataset, stem
+from rep3d.data.layouts.base import SEGMENTATION
 from rep3d.data.reading import read_labelmap
 from rep3d.errors import BadInput
 from rep3d.evaluation.evaluate import check_rules, header, make_settings, write_result
@@ -53,15 +54,17 @@ class Pairs:
 def find_labelmaps(folder: Path) -> dict[str, Path]:
     """id -> label map of every file in a folder.
 
-    The id is the name without suffix and without a tail such as ``_seg``. Where some names have such a tail, only
-    these are label maps (the others are the images). Raises BadInput when there is none, or two have one id.
+    The id is the name without suffix and without a tail such as ``_seg``. Where some names have such a tail or the
+    suffix ``.seg.nrrd``, only these are label maps (the others are the images).
+
+    Raises BadInput when there is none, or two have one id.
     """
     if not folder.is_dir():
         raise BadInput(f"the folder {folder} does not exist", "Give a folder of label maps.")
     names = {p: stem(p) for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith(".")}
     names = {path: name for path, name in names.items() if name is not None}
-    if any(_LABEL_TAIL.search(name) for name in names.values()):
-        names = {path: name for path, name in names.items() if _LABEL_TAIL.search(name)}
+    marked = {p: name for p, name in names.items() if _LABEL_TAIL.search(name) or p.name.lower().endswith(SEGMENTATION)}
+    names = marked or names
     found: dict[str, Path] = {}
     for path, name in names.items():
         key = _LABEL_TAIL.sub("", name)
@@ -223,7 +226,7 @@ def pair_hashes(pair: Pair) -> dict[str, str | None]:
 
 def score_pair(pair: Pair, task: Task, measure: Measure, hashes: Mapping[str, str | None]) -> dict[str, Any]:
     """A row of a result file for one prediction. Raises BadInput, naming the file, when the two do not fit."""
-    truth, pred = read_labelmap(pair.truth), read_labelmap(pair.prediction)
+    truth, pred = (read_labelmap(path, task.labels) for path in (pair.truth, pair.prediction))
     check_labels(truth, task, pair.truth, truth, pair.truth)
     told = check_labels(pred, task, pair.prediction, truth, pair.truth)
     native, extra = score_labelmap(pred.array, truth, task, measure)

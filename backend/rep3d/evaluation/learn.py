@@ -101,7 +101,7 @@ def learn_postprocess(
             raise BadInput(f"the image of {case.id} is a test case too ({case.image})", "one case may be in one split")
         row = partial.get(case.id, **files)
         if row is None:
-            truth = read_labelmap(case.label)
+            truth = read_labelmap(case.label, task.labels)
             result = segment_case(subject, case, inference)
             check_labels(truth, task, case.label, result.volume, case.image)
             voxel_ml = float(abs(np.linalg.det(truth.affine[:3, :3]))) / 1000

@@ -76,7 +76,7 @@ def score_case(
     start = time.perf_counter()
     result = segment_case(subject, case, inference)
     seconds = time.perf_counter() - start
-    truth = read_labelmap(case.label)
+    truth = read_labelmap(case.label, task.labels)
     told = check_labels(truth, task, case.label, result.volume, case.image)
     native, extra = score_labelmap(result.labelmap, truth, task, measure)
     return make_row(case.id, native | scores, seconds, {**hashes, **extra, **more, "warnings": told})

@@ -12,7 +12,8 @@ from rep3d.data.findings import Finding, error
 from rep3d.errors import BadInput
 
 #: Endings of image files that the layouts know, longest first.
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+SEGMENTATION = ".seg.nrrd"  # of 3D Slicer: always a label map
+SUFFIXES = (SEGMENTATION, ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
 @dataclass(frozen=True)

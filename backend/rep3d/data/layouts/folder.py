@@ -6,7 +6,17 @@ import re
 from pathlib import Path
 
 from rep3d.data.findings import Finding
-from rep3d.data.layouts.base import Layout, LayoutOptions, Scan, images_in, pair, refuse_options, shown, wrong_layout
+from rep3d.data.layouts.base import (
+    SEGMENTATION,
+    Layout,
+    LayoutOptions,
+    Scan,
+    images_in,
+    pair,
+    refuse_options,
+    shown,
+    wrong_layout,
+)
 from rep3d.errors import BadInput
 from rep3d.tasks import Task
 
@@ -69,9 +79,18 @@ def part_folders(root: Path, policy: dict) -> dict[str, Path]:
     return {part: root / name for part, name in named.items() if (root / name).is_dir()}
 
 
-def without_channel(images: dict[str, Path], labels: dict[str, Path]) -> dict[str, Path]:
-    """nnU-Net and MSD name the first channel of case x ``x_0000``; the label map has no such tail."""
-    return {k[:-5] if k.endswith("_0000") and k[:-5] in labels else k: p for k, p in images.items()}
+def without_tails(images: dict[str, Path], labels: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Images and label maps of two folders by id, where one side's names have a tail that the other's lack.
+
+    nnU-Net and MSD name the first channel of case x ``x_0000``; `rep3d segment` and others name its labels ``x_seg``.
+    """
+    images = {k[:-5] if k.endswith("_0000") and k[:-5] in labels else k: p for k, p in images.items()}
+    for tail in ("_seg", "_label", "_labels"):
+        labels = {
+            k.removesuffix(tail) if k not in images and k.removesuffix(tail) in images.keys() - labels.keys() else k: p
+            for k, p in labels.items()
+        }
+    return images, labels
 
 
 def by_tail(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -83,12 +102,15 @@ def by_tail(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     labels: dict[str, Path] = {}
     for name, path in images_in(folder).items():
         match = PAIR_TAIL.match(name)
-        if not match:
+        if match:
+            key, side = match["id"], labels if match["kind"] in ("seg", "label") else images
+        elif path.name.lower().endswith(SEGMENTATION):
+            key, side = name, labels
+        else:
             continue  # other files of the data set, such as <id>_seg7, belong to other tasks
-        side = labels if match["kind"] in ("seg", "label") else images
-        if match["id"] in side:
-            raise BadInput(f"{path} and {side[match['id']]} have the same id", "keep one of the two files")
-        side[match["id"]] = path
+        if key in side:
+            raise BadInput(f"{path} and {side[key]} have the same id", "keep one of the two files")
+        side[key] = path
     return images, labels
 
 
@@ -112,7 +134,7 @@ def _two_folders(root: Path, images: Path, labels: Path, patterns: tuple[str, st
         )
     image_of = by_pattern(images, patterns[0], "--image-name")
     label_of = by_pattern(labels, patterns[1], "--label-name")
-    return pair(without_channel(image_of, label_of), label_of, root)
+    return pair(*without_tails(image_of, label_of), root)
 
 
 def _one_part(root: Path, folder: Path, patterns: tuple[str, str], named: bool):
