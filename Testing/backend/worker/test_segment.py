@@ -13,7 +13,10 @@ import SimpleITK as sitk
 from rep3d.data.volume import Geometry, Volume, to_sitk
 from rep3d.inference.pipeline import segment_with_weights
 from rep3d.inference.region import Region
+from rep3d.runtime import packages
 from rep3d.weights import find_weights, load_weights
+
+from .conftest import BACKEND, Driver
 
 TASK = "msd-hippocampus"
 
@@ -56,6 +59,25 @@ def test_the_same_voxels_as_without_a_worker(worker, head, weights):
     total = int(next(e["stage"] for e in events if "window" in e["stage"]).split(" of ")[1].rstrip(")"))
     assert total > 1 and sum("window" in e["stage"] for e in events) >= total - 1
     assert worker.files() == {"input.npy"}
+
+
+def test_segmenting_takes_the_core_packages_alone(head, weights, tmp_path):
+    """As in 3D Slicer: every package of the extras is blocked, MONAI first of all."""
+    blocked = {packages.MODULES.get(name, name) for item in packages.PURPOSES.values() for name in item.packages}
+    assert {"monai", "matplotlib", "openvino"} <= blocked
+    site = tmp_path / "site" / "sitecustomize.py"
+    site.parent.mkdir()
+    site.write_text(f"import sys\nsys.modules.update(dict.fromkeys({sorted(blocked)!r}))\n", encoding="utf-8")
+    worker = Driver(tmp_path, env={"PYTHONPATH": os.pathsep.join([str(site.parent), str(BACKEND)])})
+    try:
+        small = np.asfortranarray(head[:30, :40, :30])
+        result = worker.call("segment", volume=worker.put(small, affine=oblique()), task=TASK, overlap=0.0)
+        labels = worker.take(result["labels"])
+    finally:
+        worker.close()
+    direct = segment_with_weights(Volume(small, oblique()), weights, overlap=0.0)
+    np.testing.assert_array_equal(labels, direct.labelmap)
+    assert labels.any()
 
 
 @pytest.mark.skipif(not os.environ.get("REP3D_DATA"), reason="REP3D_DATA is not set")

@@ -84,7 +84,7 @@ def install_hint(extra: str, packages: tuple[str, ...] = ()) -> str:
     source = installed_from()
     if source:
         name, at, address = source.partition(" @ ")
-        return f"Install it: pip install '{name}[{extra}]{at}{address}'"
+        return f'Install it: pip install "{name}[{extra}]{at}{address}"'
     alone = f", or: pip install {' '.join(packages)}" if packages else ""
     return f"Install the extra {extra} of the folder backend/ of the Rep3D repository{alone}"
 
