@@ -35,6 +35,27 @@ def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> None:
         time.sleep(0.01)
 
 
+def click(button: Any) -> None:
+    """Press a button, and say yes to the dialog that it may open: nobody is there to answer."""
+    timer = qt.QTimer()
+    timer.setInterval(500)
+    timer.connect("timeout()", _accept_dialog)
+    timer.start()
+    try:
+        button.click()
+    finally:
+        timer.stop()
+        timer.disconnect("timeout()", _accept_dialog)
+
+
+def _accept_dialog() -> None:
+    dialog = slicer.app.activeModalWidget()
+    if dialog is not None and dialog.inherits("QMessageBox"):
+        dialog.defaultButton().click()
+    elif dialog is not None and dialog.inherits("QDialog"):
+        dialog.accept()
+
+
 def load_modules(folder: Path) -> None:
     """Register and load the extension's modules below a folder: of an installation, or a checkout."""
     factory = slicer.app.moduleManager().factoryManager()

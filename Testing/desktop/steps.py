@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import slicer
-from hands import MODULES, click_in_view, count_of, expect, load_modules, open_editor, voxel_to_ras, wait_until
+from hands import MODULES, click, click_in_view, count_of, expect, load_modules, open_editor, voxel_to_ras, wait_until
 
 RUN_S, INSTALL_S = 1800, 3600  # the longest that a run and an installation may take
 
@@ -60,7 +60,7 @@ class Steps:
         state = self._state()
         if state.dependencies is not None and not state.dependencies.ok:
             self._widget("setupSection").collapsed = False
-            self._widget("installButton").click()
+            click(self._widget("installButton"))
             wait_until(lambda: state.job is None, INSTALL_S, "installing the packages")
         expect(state.ready, f"the packages are not usable: {self._message() or 'see the Setup section'}")
         return ""
@@ -93,7 +93,7 @@ class Steps:
         before = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
         wait_until(lambda: self._state().job is None, 120, "the estimate")
         expect(self._widget("applyButton").isEnabled(), f"Apply is off: {self._widget('applyButton').toolTip}")
-        self._widget("applyButton").click()
+        click(self._widget("applyButton"))
         self._wait_for_the_run()
         made = [n for n in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if n.GetID() not in before]
         expect(made, f"no segmentation was made: {self._message()}")
@@ -166,19 +166,19 @@ class Steps:
         self._widget("whyPointsSelector").setCurrentNode(points)
         slicer.app.processEvents()
         expect(self._widget("whyErfButton").isEnabled(), self._widget("whyErfButton").toolTip)
-        self._widget("whyErfButton").click()
+        click(self._widget("whyErfButton"))
         self._wait_for_the_run()
         expect(self._widget("whyTable").rowCount > 0, f"there are no numbers: {self._message()}")
         return self._message()
 
     def explain_shows_masks(self) -> str:
         """The learned masks in a layout of their own; removed afterwards, with all that belongs to them."""
-        self._widget("whyMaskButton").click()
+        click(self._widget("whyMaskButton"))
         self._wait_for_the_run()
         expect(self._widget("whyBlockSelector").count > 0, f"no block is listed: {self._message()}")
         blocks = self._widget("whyBlockSelector").count
         self._picture("explain_shows_masks")
-        self._widget("whyRemoveButton").click()
+        click(self._widget("whyRemoveButton"))
         slicer.app.processEvents()
         from Rep3DSegmentationLib.why.folder import kept
 
@@ -235,7 +235,7 @@ class Steps:
 
         def ended() -> bool:
             if self._state().confirm is not None:
-                self._widget("confirmButton").click()
+                click(self._widget("confirmButton"))
             return self._state().job is None and self._state().confirm is None
 
         wait_until(ended, RUN_S, "the run")
