@@ -160,7 +160,7 @@ def test_segmentations_are_prepared_by_name(tmp_path, cases):
             [segment("Anterior hippocampus", 2), segment("Posterior hippocampus", 1)],
         )
     result = prepare(
-        PrepareConfig("folder", TASK, workers=1, cache=False, fold_count=2), tmp_path / "src", tmp_path / "out"
+        PrepareConfig("folder", TASK, workers=1, cache=False, fold_count=3), tmp_path / "src", tmp_path / "out"
     )
     assert result.report.checked == 4 and not result.report.errors
     kept = sorted((tmp_path / "out" / "converted").glob("hip3.labels*"))
