@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from rep3d.cli import app
 from rep3d.data.reading import read_volume
 from rep3d.errors import BadInput
 from rep3d.evaluation.evaluate import evaluate, from_checkpoint, from_weights
+from rep3d.evaluation.listing import remarks
+from rep3d.evaluation.rows import labelmap_sha256
 from rep3d.inference.pipeline import segment_volume
 from rep3d.training.checkpoint import load_checkpoint
 from typer.testing import CliRunner
+
+from .threshold import make_islands, threshold_subject
 
 RUN = dict(device="cpu", precision="float32")
 
@@ -114,3 +121,42 @@ def test_command_prints_the_table_and_writes_json(checkpoint, tiny_data, tmp_pat
     mean = written["summary"]["native"]["mean"]
     assert "anterior-hippocampus" in done.output and f"{mean:.3f}" in done.output
     assert "warning" not in done.output
+
+
+class Sided(torch.nn.Module):
+    """Class 1 where the neighbour to the left is brighter: another answer in a mirrored image."""
+
+    def forward(self, x):
+        left = torch.roll(x, 1, 2)
+        return torch.cat([torch.zeros_like(x), 3 * (left - x) + 0.1, x - 1.5], dim=1)
+
+
+@pytest.mark.parametrize(("axes", "views"), [((), "shift"), ((0,), "mirror"), ((0, 2), "mirror")])
+def test_views_are_those_of_segment(tmp_path, axes, views):
+    """--tta means one thing: the label map that is scored is the one that `rep3d segment --tta` writes."""
+    data = make_islands(tmp_path / "data", val=1)
+    subject = replace(threshold_subject(), network=Sided(), mirror_axes=axes)
+    scored = evaluate(subject, data, tta=True, device="cpu", grids=("native",))
+    for row in scored["cases"]:
+        volume = read_volume(data / "test" / "images" / f"{row['id']}.nii.gz")
+        options = {"patch": subject.patch, "device": "cpu", "tta": True, "mirror_axes": axes}
+        made = segment_volume(volume, subject.network, subject.task, **options)
+        assert row["prediction_sha256"] == labelmap_sha256(made.labelmap)
+        assert row["tta"] == made.settings["tta"] == views
+    assert any("views" in text or "copies" in text for text in remarks(scored))
+
+
+def test_weights_and_checkpoint_say_how_they_were_mirrored(weights_file, checkpoint, tmp_path):
+    assert from_weights(weights_file).mirror_axes == () and from_checkpoint(checkpoint).mirror_axes == ()
+    content = torch.load(checkpoint, weights_only=True)
+    content["config"]["augment"]["mirror_axes"] = [1, 2]
+    torch.save(content, tmp_path / "best.ckpt")
+    assert from_checkpoint(tmp_path / "best.ckpt").mirror_axes == (1, 2)
+
+
+def test_the_engine_is_said(result):
+    assert result["settings"]["engine"] == "torch"
+    assert all(row["engine"].startswith("PyTorch ") for row in result["cases"])
+    assert any("PyTorch" in text and "--engine" in text for text in remarks(result))
+    with pytest.raises(BadInput, match="Unknown engine"):
+        evaluate(threshold_subject(), Path("nowhere"), engine="fast")

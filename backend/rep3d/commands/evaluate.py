@@ -45,9 +45,16 @@ def evaluate(
     grid: str = typer.Option("both", help="both, or native: only the scan's own grid, in half the time."),
     fold: int = typer.Option(0, help="Fold of a task with a k-fold split."),
     overlap: float = typer.Option(0.5, help="Overlap of neighbouring windows, 0 to 0.9."),
-    tta: bool = typer.Option(False, "--tta", help="Average several views of each window (native grid only)."),
+    tta: bool = typer.Option(
+        False,
+        "--tta",
+        help="Average several views of each window as `rep3d segment --tta` does (on the scan's own grid only).",
+    ),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N or mps."),
     precision: str = typer.Option("auto", help="auto, float32 or bfloat16."),
+    engine: str = typer.Option(
+        "torch", help="torch (the same numbers everywhere), openvino, or auto: what `rep3d segment` takes here."
+    ),
     threads: int = typer.Option(0, help="CPU threads; 0: as many as torch chooses."),
     limit: int = typer.Option(0, help="Only the first N cases of the split; 0: all."),
     allow_missing: bool = typer.Option(
@@ -105,7 +112,7 @@ def evaluate(
             torch.set_num_threads(threads)
         subject = evaluation.from_weights(weights) if weights else evaluation.from_checkpoint(checkpoint)
         record = evaluation.evaluate(
-            subject, data, overlap=overlap, tta=tta, device=device, precision=precision,
+            subject, data, overlap=overlap, tta=tta, device=device, precision=precision, engine=engine,
             grids=evaluation.GRIDS if grid == "both" else ("native",), **common,
         )  # fmt: skip
     if table is not None:

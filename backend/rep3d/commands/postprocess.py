@@ -41,8 +41,8 @@ def learn(
 
     from rep3d.errors import BadInput
     from rep3d.evaluation import learn as learning
-    from rep3d.evaluation.scoring import Inference
     from rep3d.evaluation.subject import from_checkpoint, from_weights
+    from rep3d.inference.options import InferenceOptions
 
     if (weights is None) == (checkpoint is None):
         raise BadInput("one of --weights and --checkpoint is needed", "e.g. --checkpoint RUN/best.ckpt")
@@ -55,7 +55,7 @@ def learn(
         data,
         split,
         config=config,
-        inference=Inference(overlap=overlap, device=device, precision=precision),
+        inference=InferenceOptions(overlap, device=device, precision=precision, engine="torch"),
         fold=fold,
         output=output,
         progress=lambda done, total, case: console.print(f"{done}/{total} {case}", markup=False, soft_wrap=True),

@@ -79,17 +79,14 @@ def segment(
         cluster.check()
 
     from rep3d.inference.devices import describe_device, resolve_device  # seconds: after the quick checks
+    from rep3d.inference.options import InferenceOptions
     from rep3d.inference.pipeline import segment_with_weights
 
     chosen_device = None if cluster else resolve_device(device)
     loaded = load(task, weights)
+    inference = InferenceOptions(overlap, tta, device if cluster else str(chosen_device), precision, engine, batch_size)
     options = {
-        "device": device if cluster else str(chosen_device),
-        "precision": precision,
-        "engine": engine,
-        "overlap": overlap,
-        "tta": tta,
-        "batch": batch_size,
+        **inference.to_dict(),
         "roi": parse_roi(roi) if roi else None,
         "structures": tuple(key.strip() for key in structures.split(",")) if structures else None,
     }
@@ -195,19 +192,13 @@ def parse_roi(text: str) -> tuple[float, ...]:
 
 def check_options(weights: Weights, options: dict) -> None:
     """Refuse wrong settings, and a device that computes wrongly, before the first scan rather than once a scan."""
-    from rep3d import conformance
-    from rep3d.inference.devices import resolve_device, resolve_precision
-    from rep3d.inference.engines import check_engine
-    from rep3d.inference.feeder import check_batch
-    from rep3d.inference.pipeline import choose_labels
-    from rep3d.inference.windows import check_overlap
+    from dataclasses import fields
 
-    check_batch(options["batch"])
-    check_engine(options["engine"])
-    check_overlap(options["overlap"])
+    from rep3d.inference.options import InferenceOptions
+    from rep3d.inference.pipeline import choose_labels
+
     choose_labels(weights.meta.task, options["structures"])
-    device = resolve_device(options["device"])
-    conformance.require(device, resolve_precision(options["precision"], device))
+    InferenceOptions(**{field.name: options[field.name] for field in fields(InferenceOptions)}).resolved()
 
 
 def progress_bar(console: Console):

@@ -60,13 +60,19 @@ def check_results(sources: CardSources) -> None:
         done, there = len(results["cases"]), results.get("split_cases", len(results["cases"]))
         if done < there:
             raise BadInput(f"the results of {name} are of {done} of {there} test cases", "Evaluate without --limit.")
-        if any(results["settings"].get(key) != sources.results["settings"].get(key) for key in ("overlap", "tta")):
+        if _how(results) != _how(sources.results):
             raise BadInput(
                 f"the results of {name} were made with other settings than the weights': {results['settings']}",
-                "Evaluate both with the same --overlap and --tta.",
+                "Evaluate both with the same --overlap, --tta and --engine.",
             )
     if sources.results["subject"].get("sha256") != sources.weights.sha256:
         raise BadInput("the results were made with another weights file", "Evaluate the fused file itself.")
+
+
+def _how(results: dict[str, Any]) -> tuple:
+    """How a result's cases were segmented, as far as label maps depend on it; before it was said, by PyTorch."""
+    settings = results["settings"]
+    return settings.get("overlap"), settings.get("tta"), settings.get("engine", "torch")
 
 
 def card_record(sources: CardSources) -> dict[str, Any]:

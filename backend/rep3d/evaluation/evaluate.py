@@ -13,10 +13,11 @@ from rep3d.evaluation.partial import Partial
 from rep3d.evaluation.postprocess import PostProcess
 from rep3d.evaluation.results import FORMAT, VERSION
 from rep3d.evaluation.rows import DEFINITIONS, summarise
-from rep3d.evaluation.scoring import Inference, Measure, score_case
+from rep3d.evaluation.scoring import Measure, score_case
 from rep3d.evaluation.subject import Subject, from_checkpoint, from_weights
 from rep3d.evaluation.tolerance import tolerances
 from rep3d.files import sha256_file, write_text
+from rep3d.inference.options import InferenceOptions
 from rep3d.provenance import code_sha256, provenance
 from rep3d.tasks import Task
 
@@ -34,6 +35,7 @@ def evaluate(
     tta: bool = False,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "torch",
     limit: int = 0,
     progress: Callable[[int, int, dict], None] | None = None,
     tolerance: float | str | Mapping[str, float] | None = None,
@@ -45,6 +47,8 @@ def evaluate(
     """Segment every case of the split as `rep3d segment` does and compare with its label map.
 
     Args:
+        overlap, tta, device, precision, engine: see :class:`rep3d.inference.options.InferenceOptions`; they mean what
+            they mean for `rep3d segment`, whose engine is "auto" unless it is told another.
         limit: only the first cases; 0: all. progress: called with (done, all, row) after each case.
         tolerance: of the NSD in mm, see :func:`rep3d.evaluation.tolerance.tolerances`.
         rules: also score with this post-processing, as grid "postprocessed".
@@ -59,7 +63,7 @@ def evaluate(
     Raises:
         BadInput: data that do not fit; rules of another task, or that were learned on these test cases.
     """
-    inference = Inference(overlap, tta, device, precision).resolved()
+    inference = InferenceOptions(overlap, tta, device, precision, engine).resolved()
     task = subject.task
     dataset = find_dataset(data, task, fold)
     if limit < 0:

@@ -21,10 +21,11 @@ from rep3d.errors import BadInput
 from rep3d.evaluation.partial import Partial
 from rep3d.evaluation.postprocess import CONNECTIVITY, FORMAT, LEARNABLE, VERSION, Rule, components
 from rep3d.evaluation.rows import finite
-from rep3d.evaluation.scoring import Inference, check_labels, segment_case
+from rep3d.evaluation.scoring import check_labels, segment_case
 from rep3d.evaluation.statistics import bootstrap_mean
 from rep3d.evaluation.subject import Subject
 from rep3d.files import sha256_file, write_text
+from rep3d.inference.options import InferenceOptions
 from rep3d.provenance import code_sha256, provenance
 from rep3d.tasks import Task
 
@@ -62,7 +63,7 @@ def learn_postprocess(
     split: str = "val",
     *,
     config: LearnConfig | None = None,
-    inference: Inference | None = None,
+    inference: InferenceOptions | None = None,
     fold: int = 0,
     output: Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
@@ -79,7 +80,7 @@ def learn_postprocess(
             f"post-processing is never learned on {split!r}",
             "Rules that are chosen on test cases make their own score there; use --split val.",
         )
-    config, inference = config or LearnConfig(), (inference or Inference()).resolved()
+    config, inference = config or LearnConfig(), (inference or InferenceOptions(engine="torch")).resolved()
     task = subject.task
     dataset = find_dataset(data, task, fold)
     chosen = dataset.of(split)

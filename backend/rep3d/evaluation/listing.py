@@ -75,6 +75,7 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
             "Distances are undefined where only one label map has the structure, and are not in their means "
             f"({named}); Dice and NSD are 0 there."
         )
+    lines += made_by(record)
     if record.get("missing"):
         lines.append(f"{len(record['missing'])} cases have no prediction and are not in the means.")
     done, there = len(record["cases"]), record["split_cases"]
@@ -94,6 +95,21 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
         lines.append(
             "warning: these are not the files, or not the split, of the training: cases may have been trained on"
         )
+    return lines
+
+
+def made_by(record: Mapping[str, Any]) -> list[str]:
+    """Which engine segmented the cases, and in which views, where a network did; a sentence each."""
+    engines = {row["engine"]: None for row in record["cases"] if row.get("engine")}
+    if not engines:
+        return []
+    settings = record["settings"]
+    asked = "" if settings["engine"] == "auto" else "; `rep3d segment` takes the faster engine unless told --engine"
+    lines = [f"Segmented by {' and '.join(engines)} on {settings['device']} in {settings['precision']}{asked}."]
+    views = {row["tta"]: None for row in record["cases"] if row.get("tta")}
+    if views:
+        how = {"mirror": "mirrored copies, as the weights were trained", "shift": "copies shifted by some voxels"}
+        lines.append(f"Mean over {' and '.join(how[view] for view in views)} of each window (--tta).")
     return lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +21,9 @@ from rep3d.evaluation.metrics import case_metrics
 from rep3d.evaluation.postprocess import PostProcess
 from rep3d.evaluation.rows import Scores, labelmap_sha256, labels_of, make_row
 from rep3d.evaluation.subject import Subject
+from rep3d.inference.options import InferenceOptions
 from rep3d.inference.result import SegmentationResult
 from rep3d.tasks import Task
-
-
-@dataclass(frozen=True)
-class Inference:
-    """How cases are segmented; ``resolved`` turns "auto" into what it means on this machine."""
-
-    overlap: float = 0.5
-    tta: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-
-    def resolved(self) -> Inference:
-        """With the device and precision that are used. Raises DeviceUnavailable, BadInput."""
-        from rep3d.inference.devices import resolve_device, resolve_precision
-
-        device = resolve_device(self.device)
-        return replace(self, device=str(device), precision=resolve_precision(self.precision, device))
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -55,17 +35,22 @@ class Measure:
     rules: PostProcess | None = None
 
 
-def segment_case(subject: Subject, case: Case, inference: Inference) -> SegmentationResult:
+def segment_case(subject: Subject, case: Case, inference: InferenceOptions) -> SegmentationResult:
     """Segment one case as `rep3d segment` does."""
     from rep3d.inference.pipeline import segment_volume
 
     return segment_volume(
-        read_volume(case.image), subject.network, subject.task, patch=subject.patch, **inference.to_dict()
+        read_volume(case.image),
+        subject.network,
+        subject.task,
+        patch=subject.patch,
+        mirror_axes=subject.mirror_axes,
+        **inference.to_dict(),
     )
 
 
 def score_case(
-    subject: Subject, case: Case, inference: Inference, measure: Measure, hashes: Mapping[str, str]
+    subject: Subject, case: Case, inference: InferenceOptions, measure: Measure, hashes: Mapping[str, str]
 ) -> dict[str, Any]:
     """A row of a result file for one case of a network. Raises BadInput when image and label do not belong together."""
     task, scores, more = subject.task, {}, {}
@@ -79,7 +64,19 @@ def score_case(
     truth = read_labelmap(case.label, task.labels)
     told = check_labels(truth, task, case.label, result.volume, case.image)
     native, extra = score_labelmap(result.labelmap, truth, task, measure)
-    return make_row(case.id, native | scores, seconds, {**hashes, **extra, **more, "warnings": told})
+    return make_row(
+        case.id,
+        native | scores,
+        seconds,
+        {
+            **hashes,
+            **extra,
+            **more,
+            "engine": result.settings["engine"],
+            "tta": result.settings["tta"],
+            "warnings": told,
+        },
+    )
 
 
 def score_labelmap(
@@ -125,8 +122,11 @@ def check_labels(labels: Volume, task: Task, path: Path, other: Volume, other_pa
     return list(dict.fromkeys(told))
 
 
-def _on_network(subject: Subject, case: Case, inference: Inference) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted and true labels on the network's grid [X, Y, Z] uint8, as validation in training has them."""
+def _on_network(subject: Subject, case: Case, inference: InferenceOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted and true labels on the network's grid [X, Y, Z] uint8, as validation in training has them.
+
+    That is by PyTorch and with one view of each window, whatever the options say.
+    """
     from rep3d.inference.devices import autocast
     from rep3d.inference.windows import sliding_window_logits
 

@@ -16,7 +16,8 @@ from rep3d.tasks import Task
 class Subject:
     """A network with its task and patch, and where it came from (``identity``: JSON-able; ``path``: its file).
 
-    ``folds``: of an ensemble of several folds, each member's fold and the digest of its data list.
+    ``folds``: of an ensemble of several folds, each member's fold and the digest of its data list. ``mirror_axes``:
+    along which it was trained with mirrored images, for averaging over views.
     """
 
     network: nn.Module
@@ -26,6 +27,7 @@ class Subject:
     identity: dict[str, Any]
     path: Path | None = None
     folds: tuple[tuple[int, str], ...] = ()
+    mirror_axes: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -39,6 +41,7 @@ class Subject:
 
 def from_weights(path: Path) -> Subject:
     """A deployed weights file. Raises WeightsMissing, WeightsInvalid."""
+    from rep3d.inference.pipeline import mirror_axes_of
     from rep3d.weights import load_weights
 
     weights = load_weights(path)
@@ -49,7 +52,16 @@ def from_weights(path: Path) -> Subject:
     folds = tuple((m["fold"], m["data_sha256"]) for m in members)
     if "members" in meta.training:
         identity["members"] = meta.training["members"]
-    return Subject(weights.build_network(), task, task.patch, meta.data_sha256, identity, Path(path), folds)
+    return Subject(
+        weights.build_network(),
+        task,
+        task.patch,
+        meta.data_sha256,
+        identity,
+        Path(path),
+        folds,
+        mirror_axes_of(weights),
+    )
 
 
 def from_checkpoint(path: Path) -> Subject:
@@ -67,4 +79,7 @@ def from_checkpoint(path: Path) -> Subject:
         "config": checkpoint["config"],
     }
     patch = tuple(checkpoint["config"]["patch"])
-    return Subject(network.requires_grad_(False), task, patch, checkpoint["data_sha256"], identity, Path(path))
+    axes = tuple(checkpoint["config"].get("augment", {}).get("mirror_axes") or ())
+    return Subject(
+        network.requires_grad_(False), task, patch, checkpoint["data_sha256"], identity, Path(path), (), axes
+    )

@@ -14,9 +14,10 @@ from rep3d.evaluation.labelmaps import pair_hashes, pairs_of_folders, pairs_of_s
 from rep3d.evaluation.postprocess import PostProcess, read_postprocess
 from rep3d.evaluation.results import EvaluationResult, read_result
 from rep3d.evaluation.rows import overlap_of, summarise
-from rep3d.evaluation.scoring import Inference, Measure, score_case
+from rep3d.evaluation.scoring import Measure, score_case
 from rep3d.evaluation.subject import from_checkpoint, from_weights
 from rep3d.files import sha256_file
+from rep3d.inference.options import InferenceOptions
 from rep3d.tasks import Task
 
 #: Numbers from the same label map: nothing but the last stored digit may differ.
@@ -222,7 +223,10 @@ def _network(
         return None
     there = {case.id: case for case in dataset.cases}
     settings = record["settings"]
-    inference = Inference(settings["overlap"], settings["tta"], device, settings["precision"]).resolved()
+    engine = settings.get("engine", "torch")  # what there was before it could be chosen
+    inference = InferenceOptions(
+        settings["overlap"], settings["tta"], device, settings["precision"], engine, settings.get("batch", "auto")
+    ).resolved()
     if inference.device != settings["device"]:
         report.notes.append(f"Made on {settings['device']}, recomputed on {inference.device}.")
     measure = _measure(result, rules)
