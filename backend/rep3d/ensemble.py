@@ -149,6 +149,7 @@ def combine(members: Sequence[Weights], name: str, path: Path, sha256: str) -> E
         data_sha256=data[0] if len(data) == 1 else "",
         licence=", ".join(dict.fromkeys(m.licence for m in metas)),
         created=max(m.created for m in metas),
+        demo_only=any(m.demo_only for m in metas),
     )
     return Ensemble(path, {}, meta, sha256, tuple(members))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import torch
 from torch import nn
 
 from rep3d import __version__
+from rep3d.data.dataset import data_list, find_dataset
 from rep3d.errors import BadInput, WeightsInvalid
+from rep3d.expected import Expected, measure_expected
+from rep3d.files import sha256_file
 from rep3d.layers import ChannelAffine
 from rep3d.networks import accepted_arguments, create_network
 from rep3d.networks.encoder import KernelSizes, StagedEncoder, stage_kernels
@@ -126,16 +130,27 @@ def fuse_checked(network: nn.Module, patch: tuple[int, int, int], source: Path) 
     return fused, error
 
 
-def fuse_checkpoint(path: str | Path, *, weights_id: str = "", licence: str = "") -> tuple[dict, WeightsMeta, float]:
+def fuse_checkpoint(
+    path: str | Path,
+    *,
+    weights_id: str = "",
+    licence: str = "",
+    data: Path | None = None,
+    demo_only: bool = False,
+    half: bool = False,
+) -> tuple[dict, WeightsMeta, float]:
     """Tensors and metadata of the deployed form of a training checkpoint, and the measured ``fusion_error``.
 
     Args:
         path: checkpoint written by training; its averaged weights (EMA) are used where it has them.
         weights_id: name of the weights; default task, network and step.
         licence: of the weights; default the licence of the task's data set.
+        data: the training data, to be measured; default: the folder that the run was started with, if it is there.
+        demo_only: mark the weights as being for trying the software.
+        half: 16-bit tensors.
 
     Raises:
-        BadInput: not a checkpoint.
+        BadInput: not a checkpoint, or ``data`` are not those of the training.
         WeightsInvalid: the fused network does not agree with the checkpoint's to TOLERANCE.
     """
     path = Path(path)
@@ -156,8 +171,48 @@ def fuse_checkpoint(path: str | Path, *, weights_id: str = "", licence: str = ""
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         rep3d_version=__version__,
         licence=licence or task.dataset["licence"],
+        demo_only=demo_only,
+        expected=expected_of(checkpoint, task, path.parent, data),
     )
-    return {**fused.state_dict(), **side_tensors(network)}, meta, error
+    tensors = {**fused.state_dict(), **side_tensors(network)}
+    return as_half(tensors) if half else tensors, meta, error
+
+
+def as_half(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors in 16 bits. Raises WeightsInvalid where a number is too large for them."""
+    halved = {name: tensor.half() for name, tensor in tensors.items()}
+    large = [name for name, tensor in halved.items() if not tensor.isfinite().all()]
+    if large:
+        raise WeightsInvalid(f"{large[0]} holds numbers that 16 bits cannot hold", "Leave out --half.")
+    return halved
+
+
+def expected_of(checkpoint: dict[str, Any], task: Task, run: Path, data: Path | None) -> Expected | None:
+    """What the training scans look like; None if nobody gave ``data`` and they are not where ``run`` says.
+
+    Raises BadInput when ``data`` are not those that the checkpoint was trained on.
+    """
+    given, folder = data is not None, data or _data_folder(run)
+    if folder is None or not (given or folder.is_dir()):
+        return None
+    try:
+        dataset = find_dataset(folder, task, checkpoint["config"].get("fold", 0))
+        files = (path for case in dataset.cases for path in (case.image, case.label))
+        digest = data_list(dataset, task.key, {path: sha256_file(path) for path in files})[1]
+        if digest != checkpoint["data_sha256"]:
+            raise BadInput(f"{folder} does not hold the data that {run} was trained on", "Give the right --data.")
+    except BadInput:
+        if given:
+            raise
+        return None
+    return measure_expected(dataset.of("train"), task)
+
+
+def _data_folder(run: Path) -> Path | None:
+    try:
+        return Path(json.loads((run / "data.json").read_text(encoding="utf-8"))["folder"])
+    except (OSError, ValueError, KeyError, TypeError):  # no run's folder, or one of an earlier version
+        return None
 
 
 def training_summary(checkpoint: dict[str, Any], fusion_error: float) -> dict[str, Any]:

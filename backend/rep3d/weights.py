@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,81 +15,18 @@ from safetensors import SafetensorError, safe_open
 
 from rep3d.errors import BadInput, WeightsInvalid, WeightsMissing
 from rep3d.files import check_name, sha256_file, write_bytes
-from rep3d.tasks import Intensity, Task
+from rep3d.safetensors_header import Header, parse_json, read_header
+from rep3d.tasks.checks import shown
+from rep3d.weights_meta import DAMAGED, FORMAT_VERSION, WeightsMeta
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing weights does without
     import torch
     from torch import nn
 
-FORMAT_VERSION = 1
 METADATA_KEY = "rep3d"
 MASK_PREFIX = "aux.mask."
 EXPONENT_PREFIX = "aux.exponent."
 SHIPPED_FOLDER = Path(__file__).parent / "shipped"
-
-
-@dataclass(frozen=True)
-class WeightsMeta:
-    """What a weights file says of itself.
-
-    Attributes:
-        id: short name, unique among a user's weights.
-        task: labels, grid and window the weights were trained for.
-        network: name and arguments for ``create_network`` (deployed form).
-        patch: (x, y, z) voxels of the training crops; inference uses the same windows.
-        spacing_mm, intensity: what the network's input must look like.
-        training: summary (steps, command, validation Dice, ...), JSON-able.
-        data_sha256: digest of the training data list ("" when unknown).
-        created: ISO 8601 time. rep3d_version: of the program that wrote the file. licence: of the weights.
-        form: always "deployed". format_version: of this layout.
-    """
-
-    id: str
-    task: Task
-    network: dict[str, Any]
-    patch: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
-    intensity: Intensity
-    training: dict[str, Any]
-    data_sha256: str
-    created: str
-    rep3d_version: str
-    licence: str
-    form: str = "deployed"
-    format_version: int = FORMAT_VERSION
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
-        values = dict(self.__dict__)
-        values["task"] = self.task.to_dict()
-        values["intensity"] = self.intensity.to_dict()
-        values["patch"] = list(self.patch)
-        values["spacing_mm"] = list(self.spacing_mm)
-        return values
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], source: str) -> WeightsMeta:
-        """The reverse of ``to_dict``; raises WeightsInvalid when something is missing, unknown or of the wrong kind."""
-        values = dict(values)
-        missing = set(cls.__dataclass_fields__) - set(values)
-        if missing:
-            raise WeightsInvalid(f"{source} lacks metadata: {', '.join(sorted(missing))}", _DAMAGED)
-        unknown = set(values) - set(cls.__dataclass_fields__)
-        if unknown:
-            raise WeightsInvalid(f"{source} has unknown metadata: {', '.join(sorted(unknown))}", _DAMAGED)
-        try:
-            values["task"] = Task.from_dict(values["task"], source)
-            values["intensity"] = Intensity.from_value(values["intensity"], source)
-            values["patch"] = tuple(int(v) for v in values["patch"])
-            values["spacing_mm"] = tuple(float(v) for v in values["spacing_mm"])
-            if len(values["patch"]) != 3 or len(values["spacing_mm"]) != 3 or values["form"] != "deployed":
-                raise ValueError("patch, spacing or form")
-        except (BadInput, TypeError, ValueError) as error:
-            raise WeightsInvalid(f"{source} has wrong metadata: {error}", _DAMAGED) from error
-        return cls(**values)
-
-
-_DAMAGED = "Get the file again, or fuse it again from its checkpoint."
 
 
 @dataclass(frozen=True)
@@ -139,11 +77,17 @@ def load_weights(path: str | Path) -> Weights:
         from rep3d.ensemble import load_ensemble
 
         return load_ensemble(path)
-    values, digest, tensors = _read(path, tensors=True)
-    if digest != _digest(tensors, values):
-        raise WeightsInvalid(f"{path} was changed after it was written (checksum mismatch)", _DAMAGED)
+    values, digest, header = _read(path)
     meta = WeightsMeta.from_dict(values, str(path))
-    _check_fit(tensors, meta, str(path))
+    _check_fit(header.shapes, meta, str(path))
+    try:
+        with safe_open(path, framework="pt") as archive:
+            tensors = {name: archive.get_tensor(name) for name in header.shapes}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsInvalid(f"{path} is not a whole safetensors file: {error}", DAMAGED) from error
+    if digest != _digest(tensors, values):
+        raise WeightsInvalid(f"{path} was changed after it was written (checksum mismatch)", DAMAGED)
+    _check_numbers(tensors, str(path))
     return Weights(path, tensors, meta, sha256_file(path))
 
 
@@ -157,42 +101,27 @@ def read_meta(path: str | Path) -> WeightsMeta:
         from rep3d.ensemble import ensemble_meta
 
         return ensemble_meta(path)
-    return WeightsMeta.from_dict(_read(path, tensors=False)[0], str(path))
+    return WeightsMeta.from_dict(_read(path)[0], str(path))
 
 
-def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Any, dict[str, torch.Tensor]]:
-    """The metadata of a weights file, its digest, and its tensors if they are asked for."""
+def _read(path: Path) -> tuple[dict[str, Any], Any, Header]:
+    """The metadata of a weights file, unchecked, its digest and the file's header."""
     check_name(path)
     if not path.is_file():
         raise WeightsMissing(f"there is no weights file {path}", "`rep3d models` lists the weights that are installed.")
-    try:
-        with open(path, "rb") as stream:
-            start = stream.read(9)
-    except OSError as error:
-        raise WeightsInvalid(f"{path} cannot be read: {error.strerror}", "Check its permissions.") from error
-    # Safetensors: the header's length in 8 bytes, which may begin like a pickle or a zip archive, then "{".
-    if start[8:] != b"{" and start.startswith((b"PK", b"\x80")):
-        raise WeightsInvalid(
-            f"{path} is a pickled PyTorch file, which could run code when loaded",
-            "Turn your own checkpoint into weights with `rep3d fuse`, foreign ones with `rep3d import`.",
-        )
-    try:
-        with safe_open(path, framework="pt" if tensors else "np") as archive:
-            document = json.loads((archive.metadata() or {}).get(METADATA_KEY, "null"))
-            names = archive.keys() if tensors else []
-            loaded = {name: archive.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsInvalid(f"{path} is not a whole safetensors file: {error}", _DAMAGED) from error
-    if not isinstance(document, dict) or not isinstance(document.get("meta"), dict):
+    header = read_header(path)
+    text = header.metadata.get(METADATA_KEY)
+    document = parse_json(text, path, "its metadata") if isinstance(text, str) else {}
+    if not isinstance(document.get("meta"), dict):
         raise WeightsInvalid(
             f"{path} is a safetensors file, but not one of Rep3D's", "Use a file made by `rep3d fuse`."
         )
     version = document["meta"].get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION or version < 1:
         raise WeightsInvalid(
-            f"{path} has format version {version!r}; this Rep3D reads up to {FORMAT_VERSION}", "Update Rep3D."
+            f"{path} has format version {shown(version)}; this Rep3D reads up to {FORMAT_VERSION}", "Update Rep3D."
         )
-    return document["meta"], document.get("digest"), loaded
+    return document["meta"], document.get("digest"), header
 
 
 def user_folder() -> Path:
@@ -238,27 +167,42 @@ def _empty_network(meta: WeightsMeta, source: str) -> nn.Module:
 
     from rep3d.networks import create_network
 
+    name = meta.network["name"]
     try:
         with torch.device("meta"):
-            return create_network(meta.network["name"], **meta.network["args"])
-    except (BadInput, TypeError, ValueError, KeyError) as error:
-        raise WeightsInvalid(f"{source} names a network that cannot be built: {error}", "Update Rep3D.") from error
+            return create_network(name, **meta.network["args"])
+    except BadInput as error:
+        raise WeightsInvalid(f"{source}: network: it cannot be built: {error}", "Update Rep3D.") from error
+    except Exception as error:  # whatever a network's builder makes of arguments that nobody meant for it
+        problem = f"{type(error).__name__}: {error}"
+        raise WeightsInvalid(f"{source}: network: {name!r} cannot be built: {problem}", DAMAGED) from error
 
 
-def _check_fit(tensors: dict[str, torch.Tensor], meta: WeightsMeta, source: str) -> None:
-    """Names, shapes and classes of the tensors against the network that the metadata describes."""
-    expected = {name: tuple(t.shape) for name, t in _empty_network(meta, source).state_dict().items()}
-    found = {name: tuple(t.shape) for name, t in tensors.items() if not name.startswith("aux.")}
+def _check_fit(shapes: dict[str, tuple[int, ...]], meta: WeightsMeta, source: str) -> None:
+    """Names and shapes of the tensors against the network that the metadata describes; no tensor is read yet."""
+    network = _empty_network(meta, source)
+    expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+    found = {name: shape for name, shape in shapes.items() if not name.startswith("aux.")}
     if found != expected:
         wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
         first = wrong[0]
         raise WeightsInvalid(
-            f"{source} does not fit network {meta.network['name']!r}: {len(wrong)} tensors differ, first {first} "
+            f"{source} does not fit network {meta.network['name']!r}: {len(wrong)} tensors differ, first {first[:100]} "
             f"(needs {expected.get(first)}, has {found.get(first)})",
-            _DAMAGED,
+            DAMAGED,
         )
+    if any(size % network.stride for size in meta.patch):
+        raise WeightsInvalid(f"{source}: patch: {list(meta.patch)} are no multiples of {network.stride}", DAMAGED)
+    for name, shape in shapes.items():
+        if name.startswith(EXPONENT_PREFIX) and prod(shape) != 1:
+            raise WeightsInvalid(f"{source}: {name[:100]} is not one number", DAMAGED)
+        if name.startswith(MASK_PREFIX) and (len(shape) != 4 or 0 in shape):
+            raise WeightsInvalid(f"{source}: {name[:100]} is no mask of a kernel, but of shape {shape}", DAMAGED)
+
+
+def _check_numbers(tensors: dict[str, torch.Tensor], source: str) -> None:
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
-            raise WeightsInvalid(f"{source}: {name} holds {tensor.dtype}, no floating-point numbers", _DAMAGED)
-    if meta.network["args"].get("out_channels") != meta.task.num_classes:
-        raise WeightsInvalid(f"{source}: the network's classes are not those of task {meta.task.key!r}", _DAMAGED)
+            raise WeightsInvalid(f"{source}: {name} holds {tensor.dtype}, no floating-point numbers", DAMAGED)
+        if not tensor.isfinite().all():
+            raise WeightsInvalid(f"{source}: {name} holds numbers that are not finite", DAMAGED)

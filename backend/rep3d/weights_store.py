@@ -105,9 +105,9 @@ def row(path: str | Path) -> dict[str, Any]:
 @functools.lru_cache(maxsize=64)
 def _row(path: Path, size: int, changed: int) -> dict[str, Any]:
     """``size`` and ``changed`` are part of the key alone: an unchanged file is read and checked once."""
-    names = ("id", "task", "task_title", "sha256", "licence", "network", "created", "training", "error")
+    names = ("id", "task", "task_title", "sha256", "licence", "network", "created", "training", "demo_only")
     values: dict[str, Any] = {"path": str(path), "file": path.name, "bytes": size, "origin": origin(path)}
-    values |= dict.fromkeys(names)
+    values |= dict.fromkeys((*names, "expected_region", "error"))
     try:
         meta, sha256 = checked(path)
     except Rep3DError as error:
@@ -121,6 +121,8 @@ def _row(path: Path, size: int, changed: int) -> dict[str, Any]:
         "network": meta.network["name"],
         "created": meta.created,
         "training": meta.training,
+        "demo_only": meta.demo_only,
+        "expected_region": meta.expected_region,
     }
 
 

@@ -202,7 +202,7 @@ def test_half_precision_tensors_are_brought_to_float32_and_integers_refused(weig
 
 
 def test_a_file_that_cannot_be_opened_is_named(weights_file, monkeypatch):
-    import rep3d.weights as module
+    import rep3d.safetensors_header as module
 
     def locked(*args, **kwargs):
         raise PermissionError(13, "Permission denied")

@@ -20,6 +20,15 @@ def fuse(
     output: Path = typer.Option(..., "--output", "-o", help="Weights file to write (.safetensors)."),
     weights_id: str = typer.Option("", "--id", help="Name of the weights; default: task, network, step."),
     licence: str = typer.Option("", help="Licence of the weights; default: the licence of the task's data set."),
+    data: Path = typer.Option(
+        None, "--data", help="Where the training data are now, to record what they look like; default: where they were."
+    ),
+    demo_only: bool = typer.Option(
+        False, "--demo-only", help="For trying the software only: every run with these weights says so."
+    ),
+    half: bool = typer.Option(
+        False, "--half", help="Store 16-bit numbers: half the size, Dice the same to about 0.0005."
+    ),
 ) -> None:
     """Turn a training checkpoint into a deployed weights file.
 
@@ -30,15 +39,18 @@ def fuse(
     from rep3d.weights import load_weights, save_weights
 
     _check_suffix(output)
-    tensors, meta, error = fuse_checkpoint(checkpoint, weights_id=weights_id, licence=licence)
+    console = Console(soft_wrap=True, highlight=False)
+    tensors, meta, error = fuse_checkpoint(
+        checkpoint, weights_id=weights_id, licence=licence, data=data, demo_only=demo_only, half=half
+    )
     save_weights(output, tensors, meta)
     written = load_weights(output)
     size = output.stat().st_size / 2**20
-    Console().print(
-        f"{output}: {meta.id}, {size:.1f} MiB, logits agree to {error:.1e} relative, sha256 {written.sha256}",
-        soft_wrap=True,
-        highlight=False,
-    )
+    line = f"{output}: {meta.id}, {size:.1f} MiB, logits agree to {error:.1e} relative, sha256 {written.sha256}"
+    console.print(line, markup=False)
+    if meta.expected is None:
+        note = "note: the training data were not found: these weights cannot tell a scan of another kind. Give --data."
+        console.print(note, markup=False)
 
 
 def import_(

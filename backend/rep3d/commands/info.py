@@ -33,7 +33,7 @@ def tasks(as_json: bool = JSON_OPTION) -> None:
     rows = [task_row(f.task, installed.get(f.key), f.origin) for f in files if f.task]
     for file in files:
         if file.error:  # on stderr, so that JSON stays JSON
-            typer.echo(f"left out: {file.error}. {file.error.hint}", err=True)
+            typer.echo(f"left out: {printable(f'{file.error}. {file.error.hint}')}", err=True)
     if as_json:
         print_json(rows)
         return
@@ -42,7 +42,7 @@ def tasks(as_json: bool = JSON_OPTION) -> None:
         names = ", ".join(s["name"] for s in row["structures"])
         spacing = " × ".join(f"{s:g}" for s in row["spacing_mm"])
         weights = "installed" if row["weights"] else "-"
-        table.add_row(row["key"], row["origin"], row["modality"], names, spacing, weights)
+        table.add_row(*map(plain, (row["key"], row["origin"], row["modality"], names, spacing, weights)))
     print_rich(table)
     typer.echo(f"Your own tasks lie in {own_folder()}.")
 
@@ -79,7 +79,7 @@ def doctor(as_json: bool = JSON_OPTION) -> None:
             if area and finding.area != area:
                 table.add_section()
             area = finding.area
-            table.add_row(marks[finding.status], _plain(finding.name), _plain(finding.text))
+            table.add_row(marks[finding.status], plain(finding.name), plain(finding.text))
         print_rich(table)
         names = ", ".join(f.name for f in broken)
         print_rich("Everything essential works." if not broken else f"Broken: {names}.")
@@ -87,10 +87,16 @@ def doctor(as_json: bool = JSON_OPTION) -> None:
         raise typer.Exit(1)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """``text`` for rich to print as it stands: no markup, nothing that steers a terminal."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(printable(text))
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters, which could steer a terminal, as their codes."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
 
 
 def rich_table(*columns: str, right: bool = False) -> Table:

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from rep3d.commands.info import JSON_OPTION, print_json, print_rich, rich_table
+from rep3d.commands.info import JSON_OPTION, plain, print_json, print_rich, rich_table
 
 
 def register(app: typer.Typer) -> None:
@@ -141,38 +141,19 @@ def _print_weights(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         megabytes = f"{row['bytes'] / 1e6:.1f}"
         if row["error"]:
-            table.add_row(row["file"], "", "", megabytes, "", f"unusable: {row['error']}")
+            table.add_row(*map(plain, (row["file"], "", "", megabytes, "", f"unusable: {row['error']}")))
             continue
-        table.add_row(row["id"], row["task"], row["network"], megabytes, row["sha256"][:12], row["summary"])
+        note = row["summary"] + (", for trying the software only" if row["demo_only"] else "")
+        cells = (row["id"], row["task"], row["network"], megabytes, row["sha256"][:12], note)
+        table.add_row(*map(plain, cells))
     print_rich(table)
 
 
 def weights_rows() -> list[dict[str, Any]]:
-    """Every installed weights file; one that cannot be used has its ``error``."""
-    from rep3d.errors import Rep3DError
-    from rep3d.weights import list_weights, load_weights
+    """Every installed weights file with a ``summary`` of its training; one that cannot be used has its ``error``."""
+    from rep3d.weights_store import rows
 
-    rows: list[dict[str, Any]] = []
-    for path in list_weights():
-        row: dict[str, Any] = {"file": path.name, "path": str(path), "bytes": path.stat().st_size, "error": None}
-        try:
-            loaded = load_weights(path)
-        except Rep3DError as error:
-            row["error"] = str(error)
-        else:
-            meta = loaded.meta
-            row |= {
-                "id": meta.id,
-                "task": meta.task.key,
-                "network": meta.network["name"],
-                "sha256": loaded.sha256,
-                "licence": meta.licence,
-                "created": meta.created,
-                "training": meta.training,
-                "summary": training_line(meta.training),
-            }
-        rows.append(row)
-    return rows
+    return [row | {"summary": training_line(row["training"] or {})} for row in rows()]
 
 
 def training_line(training: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from rep3d.inference.batch import Outcome
+    from rep3d.inference.cautions import Caution
     from rep3d.inference.result import SegmentationResult
     from rep3d.weights import Weights
 
@@ -78,6 +79,7 @@ def segment(
     if cluster:
         cluster.check()
 
+    from rep3d.inference.cautions import of_weights
     from rep3d.inference.devices import describe_device, resolve_device  # seconds: after the quick checks
     from rep3d.inference.options import InferenceOptions
     from rep3d.inference.pipeline import segment_with_weights
@@ -95,6 +97,8 @@ def segment(
     where = f"Ray cluster {ray}" if cluster else describe_device(chosen_device)
     by_auto = " (chosen by auto)" if device == "auto" and not cluster else ""
     console.print(f"{loaded.meta.task.title}: weights {loaded.meta.id}, {where}{by_auto}", markup=False)
+    for caution in of_weights(loaded.meta):
+        say(console, caution)
     if cluster:
         from rep3d.commands.segment_on_ray import segment_on_ray
 
@@ -120,14 +124,20 @@ def segment(
         def on_start(i, job) -> None:
             where = "" if alone else f"[{i + 1}/{len(jobs)}] "
             bar.reset(task_id, description=f"{where}{job.source.name}: reading", total=1.0)
-            on_start.prefix = f"{where}{job.source.name}: "
+            on_start.prefix, on_start.source = f"{where}{job.source.name}: ", job.source
+
+        def on_caution(caution: Caution) -> None:
+            if caution.code != "demo_only":  # that one was said for all scans
+                say(console, caution, on_start.source)
 
         def on_progress(fraction: float, stage: str) -> None:
             bar.update(task_id, completed=fraction, description=on_start.prefix + stage)
 
         outcomes = run_jobs(
             jobs,
-            lambda volume: rules(segment_with_weights(volume, loaded, network, progress=on_progress, **options)),
+            lambda volume: rules(
+                segment_with_weights(volume, loaded, network, progress=on_progress, on_caution=on_caution, **options)
+            ),
             overwrite=overwrite,
             series_uid=series or None,
             on_start=on_start,
@@ -225,8 +235,16 @@ def report(console: Console, outcome: Outcome, weights: Weights, told: set[str])
         if engine not in told:
             told.add(engine)
             console.print(f"  engine {engine}", markup=False)
+        for caution in outcome.result.cautions:
+            say(console, caution)
         for warning in outcome.result.warnings:
             console.print(f"  warning: {warning}", markup=False)
+
+
+def say(console: Console, caution: Caution, source: Path | None = None) -> None:
+    """A caution on standard error, before a run (of ``source``) or after it."""
+    of = f"{source}: " if source else ""
+    console.print(f"  CAUTION  {of}{caution.message} {caution.hint}", markup=False)
 
 
 def made_with(path: Path) -> str | None:
@@ -242,22 +260,24 @@ def made_with(path: Path) -> str | None:
 def show_volumes(outcome: Outcome) -> None:
     """The volumes of one result as a table on standard output."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     if outcome.result is None:
         return
-    table = Table("structure", "volume mL", "voxels", "mean", "SD")
+    table = Table("structure", "volume mL", "voxels", "mean", "SD", title=escape(outcome.result.name))
     for column in table.columns[1:]:
         column.justify = "right"
     for s in outcome.result.stats:
         mean, sd = ("-" if v is None else f"{v:.1f}" for v in (s.mean, s.sd))
-        table.add_row(s.name, f"{s.volume_ml:.2f}", str(s.voxels), mean, sd)
+        table.add_row(escape(s.name), f"{s.volume_ml:.2f}", str(s.voxels), mean, sd)
     Console().print(table)
 
 
 def summarise(console: Console, outcomes: list[Outcome]) -> None:
     """A table of a batch on standard output and a count on standard error."""
     from rich.console import Console as Stdout
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("scan", "status", "seconds", "structures found", "note")
@@ -265,10 +285,11 @@ def summarise(console: Console, outcomes: list[Outcome]) -> None:
         found = note = ""
         if outcome.result:
             found = f"{sum(s.voxels > 0 for s in outcome.result.stats)} of {len(outcome.result.stats)}"
-            note = f"{len(outcome.result.warnings)} warnings" if outcome.result.warnings else ""
+            counts = {"cautions": len(outcome.result.cautions), "warnings": len(outcome.result.warnings)}
+            note = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
         elif outcome.error:
             note = outcome.error.code
-        table.add_row(outcome.job.source.name, outcome.status, f"{outcome.seconds:.1f}", found, note)
+        table.add_row(escape(outcome.job.source.name), outcome.status, f"{outcome.seconds:.1f}", found, note)
     Stdout().print(table)
     counts = [f"{sum(o.status == s for o in outcomes)} {s}" for s in ("done", "skipped", "failed")]
     console.print(", ".join(counts), markup=False)

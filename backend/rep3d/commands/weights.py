@@ -19,6 +19,7 @@ def list_files(as_json: bool = typer.Option(False, "--json", help="Print JSON in
     """List the installed files and what can be downloaded."""
     import json
 
+    from rep3d.commands.info import printable
     from rep3d.weights import user_folder
     from rep3d.weights_store import available, rows
 
@@ -29,11 +30,11 @@ def list_files(as_json: bool = typer.Option(False, "--json", help="Print JSON in
         return
     for row in found:
         what = f"unusable: {row['error']}" if row["error"] else f"{row['id']}, task {row['task']}, {row['licence']}"
-        typer.echo(f"{row['origin']:8}{row['path']}  ({row['bytes'] / 1e6:.1f} MB)\n        {what}")
+        what += " - for trying the software only" if row["demo_only"] else ""
+        typer.echo(printable(f"{row['origin']:8}{row['path']}  ({row['bytes'] / 1e6:.1f} MB)\n        {what}"))
     for entry in published:
-        typer.echo(
-            f"to download: {entry['id']}, task {entry['task']}, {entry['bytes'] / 1e6:.1f} MB, {entry['licence']}"
-        )
+        size = f"{entry['bytes'] / 1e6:.1f} MB"
+        typer.echo(printable(f"to download: {entry['id']}, task {entry['task']}, {size}, {entry['licence']}"))
     typer.echo(f"Your own weights lie in {user_folder()}.")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rep3d.csv_text import CsvWriter
 from rep3d.errors import BadInput
 from rep3d.evaluation.results import METRICS, OVERLAP_METRICS
 from rep3d.files import write_text
@@ -150,7 +150,7 @@ def as_markdown(record: Mapping[str, Any]) -> str:
 def as_csv(record: Mapping[str, Any]) -> str:
     """One line for each case, grid and structure, with every metric; undefined ones are empty."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = CsvWriter(out)
     writer.writerow(["case", "grid", "structure", *METRICS])
     for row in record["cases"]:
         for grid, by_label in row["metrics"].items():

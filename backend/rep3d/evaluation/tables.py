@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -11,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rep3d.csv_text import CsvWriter
 from rep3d.evaluation.compare import MEAN, Comparison, Summary, Test
 from rep3d.files import write_text
 
@@ -146,9 +146,9 @@ def _float(table: list[str], caption: str) -> list[str]:
 
 def _csv(rows: list[dict[str, Any]]) -> str:
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: _plain(v) for k, v in row.items()} for row in rows)
+    writer = CsvWriter(out)
+    writer.writerow(rows[0])
+    writer.writerows([_plain(row[name]) for name in rows[0]] for row in rows)
     return out.getvalue()
 
 

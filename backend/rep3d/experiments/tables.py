@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
 from pathlib import Path
 
+from rep3d.csv_text import CsvWriter
 from rep3d.experiments.analysis import LEVEL, Contrast, Outcome, analyse
 from rep3d.experiments.execute import Setting
 from rep3d.experiments.studies import Study
@@ -80,7 +80,7 @@ def markdown(study: Study, setting: Setting, outcome: Outcome) -> str:
 def table_csv(outcome: Outcome) -> str:
     """One row a variant and seed."""
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = CsvWriter(stream)
     writer.writerow(["variant", "seed", "dice", "parameters"])
     for arm in outcome.arms:
         for seed, dice in zip(arm.seeds, arm.by_seed):

@@ -20,7 +20,7 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 def modality_warnings(volume: Volume, task: Task) -> list[str]:
-    """Sentences about intensities or sizes that do not look like what the task was trained on.
+    """Sentences about intensities that do not look like the task's modality.
 
     Only warnings: a crop inside the body or an unusual export can look odd and still be right.
     """
@@ -43,11 +43,16 @@ def modality_warnings(volume: Volume, task: Task) -> list[str]:
         found.append(
             f"The task {task.key} expects MR, but the values ({low:g} to {high:g}) look like CT in Hounsfield units."
         )
-    extent = [n * s for n, s in zip(volume.shape, volume.spacing_mm)]
-    if min(extent) < 16 or max(extent) > 2500:
-        shown = " x ".join(f"{e:.3g}" for e in extent)
-        found.append(f"The volume measures {shown} mm: check the voxel size, or expect little where it is so thin.")
     return found
+
+
+def size_warnings(volume: Volume) -> list[str]:
+    """A sentence about a field of view that no scan of a patient has."""
+    extent = [n * s for n, s in zip(volume.shape, volume.spacing_mm)]
+    if min(extent) >= 16 and max(extent) <= 2500:
+        return []
+    shown = " x ".join(f"{e:.3g}" for e in extent)
+    return [f"The volume measures {shown} mm: check the voxel size, or expect little where it is so thin."]
 
 
 def body_box(x_XYZ: np.ndarray, patch: tuple[int, int, int]) -> Box:

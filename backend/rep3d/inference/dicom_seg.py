@@ -51,9 +51,16 @@ def require_dicom(volume: Volume) -> None:
 
 
 def write_dicom_seg(
-    path: Path, labelmap: np.ndarray, volume: Volume, labels: tuple[Label, ...], algorithm: str
+    path: Path,
+    labelmap: np.ndarray,
+    volume: Volume,
+    labels: tuple[Label, ...],
+    algorithm: str,
+    series: str = "Rep3D segmentation",
 ) -> None:
     """Write ``labelmap`` [X, Y, Z] as a binary DICOM SEG in the series' study; ``algorithm`` names the weights.
+
+    ``series`` is the description of the new series.
 
     Segments are numbered from 1 in the order of ``labels``; those without a voxel are described but have no frames.
     Every frame lies where the frame of the scan lies that it refers to.
@@ -92,7 +99,7 @@ def _segmentation(volume: Volume, slices: list[int], frames: np.ndarray, segment
         software_versions=__version__,
         device_serial_number="0",
         content_description="Research software, not a medical device",
-        series_description="Rep3D segmentation",
+        series_description=series,
     )
     true = {s.SOPInstanceUID: volume.dicom.slices[k] for s, k in zip(sources, slices, strict=True)}
     _refer_to_frames(segmentation, true)

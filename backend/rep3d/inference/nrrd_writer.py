@@ -31,8 +31,10 @@ def write_nrrd(path: Path, labelmap: np.ndarray, volume: Volume, fields: dict[st
     _write(path, labelmap, volume.grid, [f"{key}:={_escape(value)}" for key, value in (fields or {}).items()])
 
 
-def write_seg_nrrd(path: Path, labelmap: np.ndarray, volume: Volume, labels: tuple[Label, ...]) -> None:
+def write_seg_nrrd(path: Path, labelmap: np.ndarray, volume: Volume, labels: tuple[Label, ...], name: str = "") -> None:
     """Write ``labelmap`` [X, Y, Z] as a Slicer segmentation: name, colour, terminology and extent of every label.
+
+    ``name`` is that of the segmentation; 3D Slicer takes the file's and passes over this one.
 
     Labels without a voxel become empty segments, so that the list of structures is always whole.
     """
@@ -42,6 +44,7 @@ def write_seg_nrrd(path: Path, labelmap: np.ndarray, volume: Volume, labels: tup
         "Segmentation_MasterRepresentation:=Binary labelmap",  # the name up to Slicer 5.2, and slicerio's
         "Segmentation_SourceRepresentation:=Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset:=0 0 0",
+        *([f"Rep3D_Name:={_escape(name)}"] if name else []),
     ]
     for i, label in enumerate(labels):
         segment = {

@@ -15,6 +15,7 @@ from rep3d import conformance
 from rep3d.data.volume import Volume
 from rep3d.errors import BadInput, WeightsInvalid
 from rep3d.inference import checks
+from rep3d.inference.cautions import Caution, after_run, before_run
 from rep3d.inference.devices import autocast, describe_device, memory_errors, resolve_device, resolve_precision
 from rep3d.inference.engines import check_engine, choose_engine
 from rep3d.inference.feeder import Feeder, Predictor, check_batch
@@ -206,13 +207,24 @@ def segment_prepared(
 
 
 def segment_with_weights(
-    volume: Volume, weights: Weights, net: nn.Module | None = None, **options: Any
+    volume: Volume,
+    weights: Weights,
+    net: nn.Module | None = None,
+    *,
+    on_caution: Callable[[Caution], None] | None = None,
+    **options: Any,
 ) -> SegmentationResult:
     """Segment with loaded weights: their network, task, patch, spacing and intensities. ``options``: segment_volume's.
 
-    ``net`` is ``weights.build_network()``, to be given when many volumes are segmented in a row.
+    Args:
+        net: ``weights.build_network()``, to be given when many volumes are segmented in a row.
+        on_caution: called before the first window with what the user must know of this run (rep3d.inference.cautions);
+            the result holds these cautions and those that the labels give cause for.
     """
     meta = weights.meta
+    cautions = before_run(meta, volume.shape, volume.affine, volume, as_region(options.get("roi")))
+    for caution in cautions if on_caution is not None else ():
+        on_caution(caution)
     result = segment_volume(
         volume,
         net if net is not None else weights.build_network(),
@@ -223,7 +235,18 @@ def segment_with_weights(
         mirror_axes=mirror_axes_of(weights),
         **options,
     )
-    return replace(result, weights=describe_weights(weights))
+    return with_cautions(result, weights, cautions)
+
+
+def with_cautions(result: SegmentationResult, weights: Weights, before: tuple[Caution, ...]) -> SegmentationResult:
+    """The result with what made it and all cautions; a warning that is one of them is not said twice."""
+    said = " ".join(caution.message for caution in before)
+    return replace(
+        result,
+        weights=describe_weights(weights),
+        cautions=(*before, *after_run(weights.meta, result)),
+        warnings=tuple(text for text in result.warnings if text not in said),
+    )
 
 
 def prepare_for(weights: Weights, volume: Volume, *, region: Region | None = None, run: Run | None = None) -> Prepared:
@@ -249,6 +272,7 @@ def describe_weights(weights: Weights) -> dict[str, Any]:
     """What a result records of the weights it was made with."""
     meta = weights.meta
     what = {"id": meta.id, "sha256": weights.sha256, "file": str(weights.path), "licence": meta.licence}
+    what["demo_only"] = meta.demo_only
     members = meta.training.get("members")  # of an ensemble
     return what | ({"members": members, "average": meta.training["average"]} if members else {})
 

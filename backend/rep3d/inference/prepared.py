@@ -91,7 +91,7 @@ def prepare(
         BadInput, OutOfMemory, Cancelled.
     """
     run = run or Run()
-    warnings = [*volume.warnings, *checks.modality_warnings(volume, task)]
+    warnings = [*volume.warnings, *checks.modality_warnings(volume, task), *checks.size_warnings(volume)]
     sizes, spacings = ras_size(volume)
     network_size = tuple(max(1.0, n * s / m) for n, s, m in zip(sizes, spacings, spacing_mm))
     need = checks.prepare_bytes(tuple(sizes), network_size) + labels_bytes(volume, task)

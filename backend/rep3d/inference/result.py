@@ -10,7 +10,15 @@ import numpy as np
 from rep3d.data.volume import Volume
 
 if TYPE_CHECKING:
+    from rep3d.inference.cautions import Caution
     from rep3d.tasks import Label, Task
+
+DEMO_SUFFIX = " (demo weights)"
+
+
+def segmentation_name(title: str, demo_only: bool) -> str:
+    """``title``, with the suffix where the weights are for trying the software."""
+    return title + (DEMO_SUFFIX if demo_only else "")
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,12 @@ class SegmentationResult:
     settings: dict[str, Any]
     timings_s: dict[str, float]
     weights: dict[str, Any] = field(default_factory=dict)  # id, sha256 and file, where weights were used
+    cautions: tuple[Caution, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What to call the segmentation; it says so where the weights are for trying the software."""
+        return segmentation_name(self.task.title, self.weights.get("demo_only", False))
 
 
 def measure(

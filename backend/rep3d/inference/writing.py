@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import platform
@@ -12,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rep3d import __version__
+from rep3d.csv_text import CsvWriter
 from rep3d.errors import BadInput, OutputFailed
 from rep3d.files import atomic_path, read_record, sha256_file, temporary_path, write_text
 from rep3d.inference.dicom_seg import require_dicom, write_dicom_seg
 from rep3d.inference.nifti_writer import write_nifti
 from rep3d.inference.nrrd_writer import write_nrrd, write_seg_nrrd
-from rep3d.inference.result import SegmentationResult
+from rep3d.inference.result import SegmentationResult, segmentation_name
 
 FORMATS = ("nii.gz", "nii", "seg.nrrd", "nrrd", "dcm")  # longest first where one ends with another
 DISCLAIMER = "Research software, not a medical device."
@@ -121,15 +121,16 @@ def is_result_of(record: dict[str, Any], source: Path, series_uid: str | None, l
 
 def write_labels(path: Path, result: SegmentationResult, fmt: str) -> None:
     """Write the label map alone to ``path`` in ``fmt`` (not atomic; OSError when the disk is full)."""
+    series = segmentation_name("Rep3D segmentation", result.weights.get("demo_only", False))
     if fmt in ("nii.gz", "nii"):
-        write_nifti(path, result.labelmap, result.volume)
+        write_nifti(path, result.labelmap, result.volume, series)
     elif fmt == "nrrd":
-        write_nrrd(path, result.labelmap, result.volume)
+        write_nrrd(path, result.labelmap, result.volume, {"Rep3D_Name": result.name})
     elif fmt == "seg.nrrd":
-        write_seg_nrrd(path, result.labelmap, result.volume, result.labels)
+        write_seg_nrrd(path, result.labelmap, result.volume, result.labels, name=result.name)
     elif fmt == "dcm":
         algorithm = f"Rep3D {result.weights.get('id') or result.task.key}"
-        write_dicom_seg(path, result.labelmap, result.volume, result.labels, algorithm)
+        write_dicom_seg(path, result.labelmap, result.volume, result.labels, algorithm, series)
     else:
         check_format(fmt)
 
@@ -137,7 +138,7 @@ def write_labels(path: Path, result: SegmentationResult, fmt: str) -> None:
 def as_csv(result: SegmentationResult) -> str:
     """One line a structure: value, key, name, voxels, volume in mL, mean and SD of the scan's intensities."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = CsvWriter(out)
     writer.writerow(["value", "key", "name", "voxels", "volume_ml", "mean", "sd"])
     for s in result.stats:
         mean, sd = ("" if v is None else f"{v:.6g}" for v in (s.mean, s.sd))
@@ -152,6 +153,7 @@ def as_dict(result: SegmentationResult, files: OutputFiles) -> dict[str, Any]:
     return {
         "rep3d_version": __version__,
         "note": DISCLAIMER,
+        "name": result.name,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "input": {
             "path": str(result.volume.path) if result.volume.path else None,
@@ -167,6 +169,7 @@ def as_dict(result: SegmentationResult, files: OutputFiles) -> dict[str, Any]:
         "weights": result.weights,
         "settings": result.settings,
         "structures": [asdict(s) for s in result.stats],
+        "cautions": [caution.to_dict() for caution in result.cautions],
         "warnings": list(result.warnings),
         "timings_s": {stage: round(seconds, 3) for stage, seconds in result.timings_s.items()},
         "versions": versions(),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from typing import Any
 
 import numpy as np
 
+from rep3d.csv_text import CsvWriter
 from rep3d.interpret.kernels import KernelBlock, dead_share
 from rep3d.interpret.masks import distances, radius_holding
 
@@ -111,7 +111,7 @@ def to_csv(rows: list[dict[str, Any]]) -> str:
     rows = [flat(row) for row in rows]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
+    writer = CsvWriter(stream)
+    writer.writerow(columns)
+    writer.writerows(["" if row.get(name) is None else row[name] for name in columns] for row in rows)
     return stream.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rep3d import __version__
+from rep3d.csv_text import CsvWriter
 from rep3d.files import atomic_path, write_text
 from rep3d.interpret.reach import Interval, Summary
 from rep3d.interpret.survey import Survey
@@ -47,7 +47,7 @@ def write_survey(folder: Path, surveys: Sequence[Survey]) -> None:
 
 def _csv(summaries: Sequence[Summary]) -> str:
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = CsvWriter(stream)
     names = list(dict.fromkeys(name for s in summaries for name in s.numbers))
     writer.writerow(
         ["network", "depth", "class", "patches", *(f"{n}{e}" for n in names for e in ("", ".low", ".high"))]

@@ -66,7 +66,7 @@ def faults(data: Any, source: str) -> list[str]:
         elif name == "dataset" and isinstance(value, Mapping):
             for part in {**_SOUND["dataset"], **value}:
                 attempt(as_task(dataset=_with(_SOUND["dataset"], part, value)))
-        elif name == "split" and isinstance(value, Mapping) and value.get("kind") in _SOUND_SPLITS:
+        elif name == "split" and isinstance(value, Mapping) and str(value.get("kind")) in _SOUND_SPLITS:
             sound = _SOUND_SPLITS[value["kind"]]
             if all([attempt(as_task(split=_with(sound, part, value))) for part in {**sound, **value}]):
                 attempt(as_task(split=value))

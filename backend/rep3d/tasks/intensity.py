@@ -33,7 +33,7 @@ class Intensity:
         if isinstance(value, str):
             if value not in INTENSITY_PRESETS:
                 known = ", ".join(sorted(INTENSITY_PRESETS))
-                raise checks.fail(source, key, f"no intensity preset is called {value!r}; known: {known}")
+                raise checks.fail(source, key, f"no intensity preset is called {checks.shown(value)}; known: {known}")
             return INTENSITY_PRESETS[value]
         entry = checks.mapping(value, source, key, ("clip", "percentiles"), ("clip", "percentiles"))
         clip = percentiles = None
@@ -42,7 +42,7 @@ class Intensity:
         if entry["percentiles"] is not None:
             percentiles = checks.interval(entry["percentiles"], source, f"{key}.percentiles")
             if percentiles[0] < 0 or percentiles[1] > 100:
-                raise checks.fail(source, f"{key}.percentiles", f"must lie in 0..100, not {entry['percentiles']!r}")
+                raise checks.fail(source, f"{key}.percentiles", f"must lie in 0..100, not {list(percentiles)}")
         if clip is None and percentiles is None:
             raise checks.fail(source, key, "clip and percentiles cannot both be null: nothing would set the scale")
         return cls(clip, percentiles)

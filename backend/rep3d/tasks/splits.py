@@ -28,7 +28,7 @@ def check_split(value: Any, source: str) -> dict[str, Any]:
         "counts": ("kind", "seed", *PARTS),
         "folds": ("kind", "seed", "folds", "ensemble", *PARTS),
     }
-    if not isinstance(value, dict) or value.get("kind") not in kinds:
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str) or value["kind"] not in kinds:
         raise checks.fail(source, "split.kind", f"must be one of {', '.join(kinds)}")
     kind = value["kind"]
     optional = {"ensemble"}

@@ -17,6 +17,8 @@ from rep3d.tasks.splits import check_split
 #: Networks halve the grid four times (stem, then between stages), so that patches come in multiples of this.
 PATCH_MULTIPLE = 16
 MODALITIES = ("CT", "MR")
+LEAST_SPACING_MM = 0.01
+MOST_PATCH_VOXELS = 2**27
 _KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 
 
@@ -36,7 +38,7 @@ class Code:
     def from_value(cls, value: Any, source: str, key: str) -> Code:
         """Read ``[value, scheme, meaning]``; the code value must be quoted text. Raises BadInput."""
         if not isinstance(value, (list, tuple)) or len(value) != 3:
-            raise checks.fail(source, key, f"[value, scheme, meaning] is expected, not {value!r}")
+            raise checks.fail(source, key, f"[value, scheme, meaning] is expected, not {checks.shown(value)}")
         return cls(*(checks.text(v, source, f"{key}[{i}]") for i, v in enumerate(value)))
 
 
@@ -71,7 +73,7 @@ class Label:
         entry = checks.mapping(value, source, key, fields, fields[:-1])
         color = entry["color"]
         if not isinstance(color, (list, tuple)) or len(color) != 3:
-            raise checks.fail(source, f"{key}.color", f"[red, green, blue] is expected, not {color!r}")
+            raise checks.fail(source, f"{key}.color", f"[red, green, blue] is expected, not {checks.shown(color)}")
         modifier = entry.get("modifier")
         return cls(
             value=checks.whole(entry["value"], source, f"{key}.value", 1, 255),
@@ -100,6 +102,7 @@ class Task:
     dataset: dict[str, str]
     purpose: str
     notes: str = ""
+    region: str = ""  # the part of the body that the scans show, for people
 
     @property
     def num_classes(self) -> int:
@@ -121,19 +124,18 @@ class Task:
             "dataset": self.dataset,
             "purpose": self.purpose,
             "notes": self.notes,
+            "region": self.region,
         }
 
     @classmethod
     def from_dict(cls, data: Any, source: str = "task") -> Task:
         """Check ``data`` (a parsed YAML file or :meth:`to_dict`'s result). Raises BadInput."""
         fields = tuple(cls.__dataclass_fields__)
-        entry = checks.mapping(data, source, "", fields, fields[:-1])
+        entry = checks.mapping(data, source, "", fields, [f for f in fields if f not in ("notes", "region")])
         modality = entry["modality"]
         if modality not in MODALITIES:
-            raise checks.fail(source, "modality", f"must be one of {', '.join(MODALITIES)}, not {modality!r}")
-        spacing = checks.numbers(entry["spacing_mm"], source, "spacing_mm", 3)
-        if min(spacing) <= 0 or max(spacing) > 50:
-            raise checks.fail(source, "spacing_mm", f"must be millimetres above 0, at most 50, not {list(spacing)}")
+            known = ", ".join(MODALITIES)
+            raise checks.fail(source, "modality", f"must be one of {known}, not {checks.shown(modality)}")
         dataset = checks.mapping(entry["dataset"], source, "dataset", ("source", "licence", "citation"))
         for name in ("source", "licence", "citation"):
             dataset[name] = checks.text(dataset.get(name), source, f"dataset.{name}")
@@ -142,30 +144,44 @@ class Task:
             title=checks.text(entry["title"], source, "title"),
             modality=modality,
             labels=_labels(entry["labels"], source),
-            spacing_mm=spacing,  # type: ignore[arg-type]
+            spacing_mm=check_spacing(entry["spacing_mm"], source),
             intensity=Intensity.from_value(entry["intensity"], source),
-            patch=_patch(entry["patch"], source),
+            patch=check_patch(entry["patch"], source),
             network=checks.text(entry["network"], source, "network"),
             split=check_split(entry["split"], source),
             dataset=dataset,
             purpose=checks.text(entry["purpose"], source, "purpose"),
             notes=checks.text(entry.get("notes", ""), source, "notes", empty=True),
+            region=checks.text(entry.get("region", ""), source, "region", empty=True),
         )
 
 
 def _slug(value: Any, source: str, key: str) -> str:
     name = checks.text(value, source, key)
     if not _KEY.match(name):
-        raise checks.fail(source, key, f"lower-case letters, digits and single hyphens are expected, not {value!r}")
+        kind = "lower-case letters, digits and single hyphens"
+        raise checks.fail(source, key, f"{kind} are expected, not {checks.shown(value)}")
     return name
 
 
-def _patch(value: Any, source: str) -> tuple[int, int, int]:
+def check_spacing(value: Any, source: str) -> tuple[float, float, float]:
+    """Millimetres for each axis. Raises BadInput."""
+    spacing = checks.numbers(value, source, "spacing_mm", 3)
+    if min(spacing) < LEAST_SPACING_MM or max(spacing) > 50:
+        limits = f"from {LEAST_SPACING_MM:g} to 50"
+        raise checks.fail(source, "spacing_mm", f"millimetres {limits} are expected, not {list(spacing)}")
+    return spacing  # type: ignore[return-value]
+
+
+def check_patch(value: Any, source: str) -> tuple[int, int, int]:
+    """Voxels for each axis. Raises BadInput."""
     if not isinstance(value, (list, tuple)) or len(value) != 3:
-        raise checks.fail(source, "patch", f"3 whole numbers are expected, not {value!r}")
+        raise checks.fail(source, "patch", f"3 whole numbers are expected, not {checks.shown(value)}")
     sizes = tuple(checks.whole(v, source, "patch", PATCH_MULTIPLE, 1024) for v in value)
     if any(v % PATCH_MULTIPLE for v in sizes):
         raise checks.fail(source, "patch", f"every size must be a multiple of {PATCH_MULTIPLE}, not {list(sizes)}")
+    if sizes[0] * sizes[1] * sizes[2] > MOST_PATCH_VOXELS:
+        raise checks.fail(source, "patch", f"at most {MOST_PATCH_VOXELS} voxels are expected, not {list(sizes)}")
     return sizes  # type: ignore[return-value]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from rep3d.csv_text import CsvWriter
 from rep3d.errors import OutputFailed
 from rep3d.files import write_text
 
@@ -29,7 +29,7 @@ class RunLog:
             write_text(self.jsonl, "".join(json.dumps(r) + "\n" for r in records))
             write_text(self.csv, "")
             with open(self.csv, "a", encoding="utf-8", newline="") as f:
-                writer = csv.writer(f, lineterminator="\n")
+                writer = CsvWriter(f)
                 writer.writerow(self.columns)
                 writer.writerows([_cell(r.get(c)) for c in self.columns] for r in records)
         except OSError as error:
@@ -93,7 +93,7 @@ class RunLog:
             with open(self.jsonl, "a", encoding="utf-8", newline="\n") as f:
                 f.write(json.dumps(record) + "\n")
             with open(self.csv, "a", encoding="utf-8", newline="") as f:
-                csv.writer(f, lineterminator="\n").writerow([_cell(record.get(c)) for c in self.columns])
+                CsvWriter(f).writerow([_cell(record.get(c)) for c in self.columns])
         except OSError as error:
             raise OutputFailed(
                 f"cannot write {self.jsonl}: {error.strerror}", "free some space, then resume"

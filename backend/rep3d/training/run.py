@@ -89,6 +89,7 @@ def run_training(
         if saved:
             check_same_run(saved, config, task, digest, run)
         if ranks.first:
+            listed |= {"folder": str(data.resolve())}  # where `rep3d fuse` measures the training scans
             write_text(run / "data.json", json.dumps(listed, indent=1, ensure_ascii=False))
             write_text(run / "config.json", json.dumps(config.to_dict(), indent=1))
             if initial:

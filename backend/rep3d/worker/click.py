@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rep3d.inference.cautions import before_run
 from rep3d.inference.pipeline import describe_weights, mirror_axes_of, prepare_for, segment_prepared
 from rep3d.inference.prepared import Prepared
 from rep3d.inference.run import Run
@@ -34,9 +35,11 @@ def open_volume(job: Job, models: WarmModels) -> dict[str, Any]:
     weights = models.weights(p["task"], p["weights"])
     volume = volumes.map_volume(job, p["volume"])
     volumes.check_memory(volume, weights.meta)
-    prepared = prepare_for(weights, volumes.finite(volume), run=Run(job.progress, job.cancelled))
+    volume = volumes.finite(volume)
+    prepared = prepare_for(weights, volume, run=Run(job.progress, job.cancelled))
     job.check()
     task = weights.meta.task
+    cautions = before_run(weights.meta, volume.shape, volume.affine, volume)
     key = models.open_volumes.add(OpenVolume(prepared, task.key, p["weights"], weights.sha256))
     return {
         "key": key,
@@ -44,6 +47,7 @@ def open_volume(job: Job, models: WarmModels) -> dict[str, Any]:
         "label_info": [label.to_dict() for label in task.labels],
         "shape": list(volume.shape),
         "warnings": list(prepared.warnings),
+        "cautions": [caution.to_dict() for caution in cautions],
         "weights": describe_weights(weights),
         "seconds": time.perf_counter() - start,
     }

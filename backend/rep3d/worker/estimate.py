@@ -11,10 +11,12 @@ import torch
 
 from rep3d.data.preprocess import network_grid, ras_grid
 from rep3d.inference import checks
+from rep3d.inference.cautions import before_run
 from rep3d.inference.devices import autocast, memory_errors, resolve_device, resolve_precision
 from rep3d.inference.engines import Engine, choose_engine
 from rep3d.inference.feeder import first_batch
 from rep3d.inference.windows import count_windows
+from rep3d.worker import volumes
 from rep3d.worker.job import Job
 from rep3d.worker.segment import region
 from rep3d.worker.volumes import check_affine, check_size
@@ -24,7 +26,8 @@ from rep3d.worker.warm import WarmModel, WarmModels
 def estimate(job: Job, models: WarmModels) -> dict[str, Any]:
     """Windows, memory and seconds of a segmentation with the same params; the model is warm afterwards.
 
-    Air is not known before the scan is looked at, so windows, memory and seconds are upper limits.
+    Air is not known before the scan is looked at, so windows, memory and seconds are upper limits. The cautions are
+    those of the grid alone, unless the voxels come too.
 
     Raises:
         BadInput, WeightsMissing, WeightsInvalid, DeviceUnavailable, OutOfMemory (not even one window fits).
@@ -40,6 +43,10 @@ def estimate(job: Job, models: WarmModels) -> dict[str, Any]:
     native, _ = ras_grid(shape, affine)
     network, grid = network_grid(shape, affine, meta.spacing_mm)
     look, size = region(p["roi"]), network
+    volume = None
+    if p["volume"]["array"] is not None:
+        volume = volumes.finite(volumes.map_volume(job, p["volume"]))
+    cautions = before_run(meta, shape, affine, volume, look)
     if look is not None:
         size = tuple(high - low for low, high in look.index_box(grid, network, meta.patch))
     windows = count_windows(size, meta.patch, p["overlap"])
@@ -69,6 +76,7 @@ def estimate(job: Job, models: WarmModels) -> dict[str, Any]:
         "precision": precision,
         "engine": str(engine),
         "seconds": windows * views * seconds,
+        "cautions": [caution.to_dict() for caution in cautions],
         "basis": f"One window of {patch} voxels took {seconds:.2f} s on {device} by {engine}; {windows} windows at most"
         + (f", {views} views of each" if views > 1 else "")
         + " (fewer where there is only air).",

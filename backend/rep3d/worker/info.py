@@ -65,12 +65,13 @@ def tasks(job: Job, models: WarmModels) -> dict[str, Any]:
         if key in installed:
             continue
         row: dict[str, Any] = {"path": str(path), "id": None, "origin": origin(path), "error": None}
+        row |= {"demo_only": None, "expected_region": None}
         try:
             meta = read_meta(path)
         except Rep3DError as error:
             row["error"] = str(error)
         else:
-            row["id"] = meta.id
+            row |= {"id": meta.id, "demo_only": meta.demo_only, "expected_region": meta.expected_region}
             if meta.task.key == key:
                 trained[key] = meta
             else:
@@ -87,6 +88,7 @@ def task_row(task: Task, trained: WeightsMeta | None, weights: dict[str, Any] | 
         "key": task.key,
         "title": task.title,
         "modality": task.modality,
+        "region": task.region,
         "purpose": task.purpose,
         "notes": task.notes,
         "labels": [label.to_dict() for label in (trained.task if trained else task).labels],

@@ -95,7 +95,12 @@ def mapping(**fields: Field) -> Check:
 
 MATRIX = list_of(list_of(number, 4), 4)
 VOLUME = mapping(array=Field(text), affine=Field(MATRIX), name=Field(optional(text), None))
-GRID = mapping(shape=Field(list_of(whole, 3)), affine=Field(MATRIX))
+GRID = mapping(
+    shape=Field(list_of(whole, 3)),
+    affine=Field(MATRIX),
+    array=Field(optional(text), None),
+    name=Field(optional(text), None),
+)
 ROI = mapping(matrix=Field(MATRIX), size_mm=Field(list_of(number, 3)))
 _TASK = {"task": Field(optional(text), None), "weights": Field(optional(absolute_path), None)}
 _RUN = {

@@ -34,6 +34,7 @@ def segment(job: Job, models: WarmModels) -> dict[str, Any]:
         structures=tuple(p["structures"]) if p["structures"] else None,
         progress=job.progress,
         cancelled=job.cancelled,
+        on_caution=lambda caution: job.log(caution.message, "warning"),
         **run_options(p),
     )
     # First axis fastest, which is how 3D Slicer keeps its voxels: both sides then copy straight through.
@@ -41,9 +42,11 @@ def segment(job: Job, models: WarmModels) -> dict[str, Any]:
     return {
         "labels": name,
         "task": result.task.key,
+        "name": result.name,
         "label_info": [label.to_dict() for label in result.labels],
         "stats": [asdict(structure) for structure in result.stats],
         "warnings": list(result.warnings),
+        "cautions": [caution.to_dict() for caution in result.cautions],
         "settings": result.settings,
         "timings_s": {"load": loaded - start, "read": read - loaded, **result.timings_s},
         "weights": result.weights,

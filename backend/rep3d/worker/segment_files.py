@@ -93,6 +93,7 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
         "error": error,
         "stats": [asdict(s) for s in outcome.result.stats] if outcome.result else [],
         "warnings": list(outcome.result.warnings) if outcome.result else [],
+        "cautions": [caution.to_dict() for caution in outcome.result.cautions] if outcome.result else [],
         "seconds": outcome.seconds,
     }
 
