@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def tasks(as_json: bool = JSON_OPTION) -> None:
     """List the tasks, shipped and your own: what is segmented, on which grid, and whether weights are installed."""
+    from rep3d.shown_text import printable, rich_text
     from rep3d.tasks.store import list_task_files, own_folder
     from rep3d.weights import list_weights
 
@@ -42,7 +43,7 @@ def tasks(as_json: bool = JSON_OPTION) -> None:
         names = ", ".join(s["name"] for s in row["structures"])
         spacing = " × ".join(f"{s:g}" for s in row["spacing_mm"])
         weights = "installed" if row["weights"] else "-"
-        table.add_row(*map(plain, (row["key"], row["origin"], row["modality"], names, spacing, weights)))
+        table.add_row(*map(rich_text, (row["key"], row["origin"], row["modality"], names, spacing, weights)))
     print_rich(table)
     typer.echo(f"Your own tasks lie in {own_folder()}.")
 
@@ -66,6 +67,7 @@ def task_row(task: Task, weights: str | None, origin: str = "shipped") -> dict[s
 def doctor(as_json: bool = JSON_OPTION) -> None:
     """Check packages, devices, operator, folders and weights here. Exit code 1 if something essential is broken."""
     from rep3d.doctor import examine
+    from rep3d.shown_text import rich_text
 
     findings = examine()
     broken = [f for f in findings if f.status == "bad"]
@@ -79,24 +81,12 @@ def doctor(as_json: bool = JSON_OPTION) -> None:
             if area and finding.area != area:
                 table.add_section()
             area = finding.area
-            table.add_row(marks[finding.status], plain(finding.name), plain(finding.text))
+            table.add_row(marks[finding.status], rich_text(finding.name), rich_text(finding.text))
         print_rich(table)
         names = ", ".join(f.name for f in broken)
         print_rich("Everything essential works." if not broken else f"Broken: {names}.")
     if broken:
         raise typer.Exit(1)
-
-
-def plain(text: str) -> str:
-    """``text`` for rich to print as it stands: no markup, nothing that steers a terminal."""
-    from rich.markup import escape
-
-    return escape(printable(text))
-
-
-def printable(text: str) -> str:
-    """``text`` with control characters, which could steer a terminal, as their codes."""
-    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
 
 
 def rich_table(*columns: str, right: bool = False) -> Table:

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from rep3d.commands.info import JSON_OPTION, plain, print_json, print_rich, rich_table
+from rep3d.commands.info import JSON_OPTION, print_json, print_rich, rich_table
 
 
 def register(app: typer.Typer) -> None:
@@ -137,15 +137,17 @@ def _print_weights(rows: list[dict[str, Any]]) -> None:
     if not rows:
         print_rich("No weights are installed.")
         return
+    from rep3d.shown_text import rich_text
+
     table = rich_table("weights", "task", "network", "MB", "sha256", "training")
     for row in rows:
         megabytes = f"{row['bytes'] / 1e6:.1f}"
         if row["error"]:
-            table.add_row(*map(plain, (row["file"], "", "", megabytes, "", f"unusable: {row['error']}")))
+            table.add_row(*map(rich_text, (row["file"], "", "", megabytes, "", f"unusable: {row['error']}")))
             continue
         note = row["summary"] + (", for trying the software only" if row["demo_only"] else "")
         cells = (row["id"], row["task"], row["network"], megabytes, row["sha256"][:12], note)
-        table.add_row(*map(plain, cells))
+        table.add_row(*map(rich_text, cells))
     print_rich(table)
 
 

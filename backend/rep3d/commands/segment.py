@@ -260,25 +260,27 @@ def made_with(path: Path) -> str | None:
 def show_volumes(outcome: Outcome) -> None:
     """The volumes of one result as a table on standard output."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from rep3d.shown_text import rich_text
 
     if outcome.result is None:
         return
-    table = Table("structure", "volume mL", "voxels", "mean", "SD", title=escape(outcome.result.name))
+    table = Table("structure", "volume mL", "voxels", "mean", "SD", title=rich_text(outcome.result.name))
     for column in table.columns[1:]:
         column.justify = "right"
     for s in outcome.result.stats:
         mean, sd = ("-" if v is None else f"{v:.1f}" for v in (s.mean, s.sd))
-        table.add_row(escape(s.name), f"{s.volume_ml:.2f}", str(s.voxels), mean, sd)
+        table.add_row(rich_text(s.name), f"{s.volume_ml:.2f}", str(s.voxels), mean, sd)
     Console().print(table)
 
 
 def summarise(console: Console, outcomes: list[Outcome]) -> None:
     """A table of a batch on standard output and a count on standard error."""
     from rich.console import Console as Stdout
-    from rich.markup import escape
     from rich.table import Table
+
+    from rep3d.shown_text import rich_text
 
     table = Table("scan", "status", "seconds", "structures found", "note")
     for outcome in outcomes:
@@ -289,7 +291,7 @@ def summarise(console: Console, outcomes: list[Outcome]) -> None:
             note = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
         elif outcome.error:
             note = outcome.error.code
-        table.add_row(escape(outcome.job.source.name), outcome.status, f"{outcome.seconds:.1f}", found, note)
+        table.add_row(rich_text(outcome.job.source.name), outcome.status, f"{outcome.seconds:.1f}", found, note)
     Stdout().print(table)
     counts = [f"{sum(o.status == s for o in outcomes)} {s}" for s in ("done", "skipped", "failed")]
     console.print(", ".join(counts), markup=False)

@@ -19,7 +19,7 @@ def list_files(as_json: bool = typer.Option(False, "--json", help="Print JSON in
     """List the installed files and what can be downloaded."""
     import json
 
-    from rep3d.commands.info import printable
+    from rep3d.shown_text import printable
     from rep3d.weights import user_folder
     from rep3d.weights_store import available, rows
 

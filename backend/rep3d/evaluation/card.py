@@ -9,6 +9,7 @@ from typing import Any
 
 from rep3d.errors import BadInput
 from rep3d.files import write_text
+from rep3d.shown_text import markdown
 from rep3d.weights import Weights
 
 
@@ -128,27 +129,29 @@ def card_text(sources: CardSources) -> str:
     columns = {"Rep3D": record["test"]["dice"], **{n: b["dice"] for n, b in record["baselines"].items()}}
     header = "| structure | " + " | ".join(f"{name} Dice" for name in columns) + " |"
     rows = [header, "|---|" + "---|" * len(columns)]
-    names = {"mean": "**mean**"} | {label.key: label.name for label in task.labels}
+    names = {"mean": "**mean**"} | {label.key: markdown(label.name) for label in task.labels}
     for key in [*(label.key for label in task.labels), "mean"]:
         values = (_figure(dice.get(key)) for dice in columns.values())
         rows.append(f"| {names[key]} | " + " | ".join(values) + " |")
     network = training["network"]
     lines = [
-        f"# {task.title}",
+        f"# {markdown(task.title)}",
         "",
-        f"Weights `{meta.id}` for task `{task.key}`. Research software, **not a medical device**. {task.purpose}",
+        f"Weights `{markdown(meta.id)}` for task `{task.key}`. Research software, **not a medical device**. "
+        f"{markdown(task.purpose)}",
         "",
         "| | |",
         "|---|---|",
-        f"| network | {network['name']}, fused from `{json.dumps(network['args'])}` |",
+        *(["| use | **for trying the software only** |"] if meta.demo_only else []),
+        f"| network | {network['name']}, fused from `{json.dumps(network['args']).replace('|', '/')}` |",
         f"| input | {task.modality}, {_times(meta.spacing_mm)} mm (right, anterior, superior), "
         f"window {_window(meta.intensity)} |",
         f"| patch | {_times(meta.patch)} voxels |",
-        f"| data | {task.dataset['source']} |",
+        f"| data | {markdown(task.dataset['source'])} |",
         f"| data list | sha256 `{meta.data_sha256}` |",
-        f"| licence | {meta.licence} |",
-        f"| credit | {sources.attribution} |",
-        f"| cite | {task.dataset['citation']} |",
+        f"| licence | {markdown(meta.licence)} |",
+        f"| credit | {markdown(sources.attribution)} |",
+        f"| cite | {markdown(task.dataset['citation'])} |",
         f"| weights file | sha256 `{sources.weights.sha256}` |",
         "",
         "## Training",

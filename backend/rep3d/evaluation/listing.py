@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rep3d.csv_text import CsvWriter
 from rep3d.errors import BadInput
 from rep3d.evaluation.results import METRICS, OVERLAP_METRICS
 from rep3d.files import write_text
+from rep3d.shown_text import CsvWriter
 
 MEAN = "mean"
 #: metric -> column heading; {tol} is the tolerance of the NSD.

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rep3d.csv_text import CsvWriter
 from rep3d.evaluation.compare import MEAN, Comparison, Summary, Test
 from rep3d.files import write_text
+from rep3d.shown_text import CsvWriter
 
 FORMAT, VERSION = "rep3d-comparison", 1
 

@@ -7,11 +7,11 @@ import json
 import math
 from pathlib import Path
 
-from rep3d.csv_text import CsvWriter
 from rep3d.experiments.analysis import LEVEL, Contrast, Outcome, analyse
 from rep3d.experiments.execute import Setting
 from rep3d.experiments.studies import Study
 from rep3d.files import write_text
+from rep3d.shown_text import CsvWriter
 
 
 def write_study(study: Study, setting: Setting, folder: Path) -> list[Path]:

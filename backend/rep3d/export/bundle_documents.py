@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rep3d.export.agreement import Agreement
 from rep3d.export.source import Source
+from rep3d.shown_text import markdown
 
 APACHE = Path(__file__).with_name("apache-2.0.txt")
 
@@ -13,15 +14,15 @@ APACHE = Path(__file__).with_name("apache-2.0.txt")
 def readme(source: Source, agreement: Agreement, *, traced: bool) -> str:
     """``docs/README.md``: how to run the bundle, what it does, and the model card as it is."""
     meta, task = source.meta, source.meta.task
-    labels = "\n".join(f"| {label.value} | {label.name} |" for label in task.labels)
+    labels = "\n".join(f"| {label.value} | {markdown(label.name)} |" for label in task.labels)
     times = " x ".join(f"{v:g}" for v in meta.spacing_mm)
     patch = " x ".join(map(str, meta.patch))
     extra = "`models/model.ts` is the same network as TorchScript. " if traced else ""
     card = source.card.text.rstrip() if source.card else _no_card(source)
-    return f"""# {task.title}: MONAI bundle
+    return f"""# {markdown(task.title)}: MONAI bundle
 
 Research software, **not a medical device**. Intended use: research on {task.modality} of the kind that the network was
-trained on. {task.purpose}
+trained on. {markdown(task.purpose)}
 
 ## Run
 

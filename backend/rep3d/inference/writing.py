@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rep3d import __version__
-from rep3d.csv_text import CsvWriter
 from rep3d.errors import BadInput, OutputFailed
 from rep3d.files import atomic_path, read_record, sha256_file, temporary_path, write_text
 from rep3d.inference.dicom_seg import require_dicom, write_dicom_seg
 from rep3d.inference.nifti_writer import write_nifti
 from rep3d.inference.nrrd_writer import write_nrrd, write_seg_nrrd
 from rep3d.inference.result import SegmentationResult, segmentation_name
+from rep3d.shown_text import CsvWriter
 
 FORMATS = ("nii.gz", "nii", "seg.nrrd", "nrrd", "dcm")  # longest first where one ends with another
 DISCLAIMER = "Research software, not a medical device."

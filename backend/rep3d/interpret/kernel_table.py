@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rep3d.csv_text import CsvWriter
 from rep3d.interpret.kernels import KernelBlock, dead_share
 from rep3d.interpret.masks import distances, radius_holding
+from rep3d.shown_text import CsvWriter
 
 RADII = (1, 2, 3, 5, 7, 10)  # taps
 MEASURED = ("prior", "mask", "weight", "effective")

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from rep3d import __version__
-from rep3d.csv_text import CsvWriter
 from rep3d.files import atomic_path, write_text
 from rep3d.interpret.reach import Interval, Summary
 from rep3d.interpret.survey import Survey
+from rep3d.shown_text import CsvWriter
 
 SHOWN = (
     ("radius50_mm", "r50 mm"),

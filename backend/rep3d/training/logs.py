@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from rep3d.csv_text import CsvWriter
 from rep3d.errors import OutputFailed
 from rep3d.files import write_text
+from rep3d.shown_text import CsvWriter
 
 
 class RunLog:
