@@ -16,12 +16,15 @@ import platformdirs
 import yaml
 
 from rep3d.errors import BadInput
+from rep3d.shown_text import printable
 from rep3d.tasks import checks
 from rep3d.tasks.tasks import Task
 
 #: Where the task files of this package lie.
 TASK_FOLDER = Path(__file__).parent
 OWN_VARIABLE = "REP3D_TASKS_DIR"
+LARGEST_FILE = 100_000  # bytes; 255 labels take 90,000
+DEEPEST = 20  # a task needs four
 
 
 @dataclass(frozen=True)
@@ -100,15 +103,28 @@ def read_task(path: Path) -> Task:
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file, plain values only; a repeated key is refused. Raises BadInput."""
     try:
+        if path.is_file() and path.stat().st_size > LARGEST_FILE:
+            raise BadInput(f"{path}: a task file has at most {LARGEST_FILE} bytes", hint=checks.HINT)
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise BadInput(f"{path}: there is no such task file", hint="Check the path.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read as text ({error})", hint=checks.HINT) from error
     try:
+        _check_depth(text, path)
         return yaml.load(text, Loader=_Loader)  # a SafeLoader: plain values only
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path}: is not valid YAML: {error}", hint=checks.HINT) from error
+    except (yaml.YAMLError, ValueError, OverflowError, AttributeError) as error:  # the last three: dates and numbers
+        problem = printable(str(error))
+        raise BadInput(f"{path}: is not valid YAML: {problem}", hint=checks.HINT) from error
+
+
+def _check_depth(text: str, path: Path) -> None:
+    """Refuse deep nesting from the events alone: building what they mean is recursive, and in C ends the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise BadInput(f"{path}: is nested too deeply for a task", hint=checks.HINT)
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -129,15 +145,15 @@ def _read_own(key: str, path: Path, shipped: dict[str, Path]) -> Task:
     return task
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # the former is the same in C, where PyYAML has it
     """YAML's safe loader that also refuses a repeated key, which YAML itself would let the last one win."""
 
 
 def _unique_mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        name = key_node.value
-        if name in seen:
+        name = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+        if name is not None and name in seen:
             raise yaml.constructor.ConstructorError(None, None, f"key {name!r} is repeated", key_node.start_mark)
         seen.add(name)
     return yaml.SafeLoader.construct_mapping(loader, node, deep)
