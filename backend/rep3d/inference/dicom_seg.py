@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rep3d.io.dicom.series import SliceSource
     from rep3d.tasks import Code, Label
 
+SERIES = "Rep3D segmentation"
+
 
 def require_dicom(volume: Volume) -> None:
     """Refuse before the run what could not be written after it: a segmentation of two slices is tried.
@@ -56,7 +58,7 @@ def write_dicom_seg(
     volume: Volume,
     labels: tuple[Label, ...],
     algorithm: str,
-    series: str = "Rep3D segmentation",
+    series: str = SERIES,
 ) -> None:
     """Write ``labelmap`` [X, Y, Z] as a binary DICOM SEG in the series' study; ``algorithm`` names the weights.
 
@@ -76,7 +78,9 @@ def write_dicom_seg(
     identification = hd.AlgorithmIdentificationSequence(name=algorithm[:64], family=family, version=__version__)
     segments = [_description(hd, number, label, identification) for number, label in enumerate(labels, start=1)]
     slices = list(range(labelmap.shape[2]))
-    _segmentation(volume, slices, numbers[labelmap].transpose(2, 1, 0), segments).save_as(path)
+    made = _segmentation(volume, slices, numbers[labelmap].transpose(2, 1, 0), segments)
+    made.SeriesDescription = series
+    made.save_as(path)
 
 
 def _segmentation(volume: Volume, slices: list[int], frames: np.ndarray, segments: list):
@@ -99,7 +103,7 @@ def _segmentation(volume: Volume, slices: list[int], frames: np.ndarray, segment
         software_versions=__version__,
         device_serial_number="0",
         content_description="Research software, not a medical device",
-        series_description=series,
+        series_description=SERIES,
     )
     true = {s.SOPInstanceUID: volume.dicom.slices[k] for s, k in zip(sources, slices, strict=True)}
     _refer_to_frames(segmentation, true)
