@@ -6,7 +6,6 @@ Works with pydicom 2.4, which 3D Slicer 5.10 brings: its compressed frames all g
 from __future__ import annotations
 
 import struct
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,12 +22,11 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEGExtended12Bit,
     RLELossless,
-    SecondaryCaptureImageStorage,
-    generate_uid,
 )
 
 from rep3d.errors import BadInput
 from rep3d.io.dicom.headers import PICTURE, PIXELS, Unusable, encoding, open_bounded, read_dataset, short, whole
+from rep3d.io.dicom.itk_streams import Stream
 
 _VERSION = int(pydicom.__version__.partition(".")[0])
 _DECODING = [
@@ -38,8 +36,11 @@ _PLAIN = {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, D
 _ITK_DECODES = {RLELossless, *(UID(f"1.2.840.10008.1.2.4.{n}") for n in (50, 51, 57, 70, 80, 81, 90, 91))}  # JPEG ...
 
 
-def stored_frames(file: Path, indices: list[int]) -> Iterator[np.ndarray]:
-    """The stored values of some frames of a file, signed and extended as the header says [rows, columns]."""
+def stored_frames(file: Path, indices: list[int]) -> Iterator[np.ndarray | Stream]:
+    """The stored values of some frames of a file, signed and extended as the header says [rows, columns].
+
+    A frame that ITK has to decode comes as its stream, so that those of many files are decoded together.
+    """
     with open_bounded(file) as opened:
         dataset = read_dataset(opened, specific_tags=[*_DECODING, *PIXELS])
     syntax = _syntax(dataset)
@@ -55,7 +56,10 @@ def stored_frames(file: Path, indices: list[int]) -> Iterator[np.ndarray]:
         except Exception as error:  # whatever a damaged stream makes the decoder raise
             raise Unusable(f"its pixels cannot be decoded ({type(error).__name__}: {short(error)})") from error
     elif syntax in _ITK_DECODES:
-        yield from _by_itk(dataset, syntax, indices)
+        rows, columns, bits, stored = (whole(dataset, k) for k in ("Rows", "Columns", "BitsAllocated", "BitsStored"))
+        signed = whole(dataset, "PixelRepresentation") == 1
+        for data in _streams(dataset, syntax, indices):
+            yield Stream(data, str(syntax), rows, columns, bits, stored or bits, signed)
     else:
         raise BadInput(
             f"{file}: its pixels are compressed as {syntax.name}, and no decoder for that is installed.",
@@ -105,33 +109,6 @@ def _pydicom_decodes(syntax: UID, dataset: Dataset) -> bool:
         return get_decoder(syntax).is_available
     except NotImplementedError:
         return False
-
-
-def _by_itk(dataset: Dataset, syntax: UID, indices: list[int]) -> Iterator[np.ndarray]:
-    """Let ITK decode the compressed streams and nothing else: what it reads states no rescale and no place."""
-    import SimpleITK as sitk
-
-    bare = Dataset()
-    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"):
-        setattr(bare, keyword, whole(dataset, keyword) or 0)
-    bare.HighBit, bare.SamplesPerPixel, bare.PhotometricInterpretation = bare.BitsStored - 1, 1, "MONOCHROME2"
-    bare.SOPClassUID, bare.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
-    bare.file_meta = FileMetaDataset()
-    bare.file_meta.TransferSyntaxUID = syntax
-    whole_file = {"enforce_file_format": True} if _VERSION >= 3 else {"write_like_original": False}
-    if _VERSION < 3:
-        bare.is_implicit_VR, bare.is_little_endian = False, True
-    with tempfile.TemporaryDirectory(prefix="rep3d-") as folder:
-        name = str(Path(folder) / "frame.dcm")
-        for stream in _streams(dataset, syntax, indices):
-            bare.PixelData = encaps.encapsulate([stream])
-            bare["PixelData"].VR = "OB"
-            bare["PixelData"].is_undefined_length = True
-            bare.save_as(name, **whole_file)
-            try:
-                yield sitk.GetArrayFromImage(sitk.ReadImage(name, imageIO="GDCMImageIO"))[0]
-            except RuntimeError as error:
-                raise Unusable("its compressed pixels cannot be decoded") from error
 
 
 def _streams(dataset: Dataset, syntax: UID, indices: list[int]) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from rep3d.errors import BadInput, OutOfMemory
 from rep3d.io.dicom.decoding import stored_frames
 from rep3d.io.dicom.frames import Frame
 from rep3d.io.dicom.headers import Unusable, lenient, value, whole
+from rep3d.io.dicom.itk_streams import Stream, decode
 
 _EXPORT_AGAIN = "Copy or export it again."
 
@@ -34,22 +35,32 @@ def read_values(frames: Sequence[Frame], path: Path) -> np.ndarray:
     by_file: dict[Path, list[int]] = {}
     for k, frame in enumerate(frames):
         by_file.setdefault(frame.header.path, []).append(k)
+    streams: list[tuple[int, Stream]] = []
     for file, places in by_file.items():
         try:
             with lenient():
                 for k, stored in zip(places, stored_frames(file, [frames[k].index for k in places]), strict=True):
-                    _to_values(frames[k], stored, out[k])
+                    if isinstance(stored, Stream):
+                        streams.append((k, stored))
+                    else:
+                        _to_values(frames[k], stored, out[k])
         except Unusable as error:
             raise BadInput(f"{file}: {error}.", _EXPORT_AGAIN) from error
+    if streams:
+        _decode(frames, streams, out)
     return out.transpose(2, 1, 0)
 
 
-def read_frame(frame: Frame) -> np.ndarray:
-    """The real-world values of one frame [rows, columns]; Unusable if they cannot be decoded."""
-    (stored,) = stored_frames(frame.header.path, [frame.index])
-    out = np.empty(stored.shape, _result_type([frame]))
-    _to_values(frame, stored, out)
-    return out
+def _decode(frames: Sequence[Frame], streams: list[tuple[int, Stream]], out: np.ndarray) -> None:
+    """Decode what is left to ITK, all together."""
+    k = 0
+    try:
+        decoded = decode([stream for _, stream in streams])
+        for (k, _), stored in zip(streams, decoded, strict=True):
+            _to_values(frames[k], stored, out[k])
+    except Unusable as error:
+        k = streams[error.args[1]][0] if len(error.args) > 1 else k
+        raise BadInput(f"{frames[k].header.path}: {error.args[0]}.", _EXPORT_AGAIN) from error
 
 
 def check_memory(path: Path, size: tuple[int, int, int], dtype: np.dtype) -> None:

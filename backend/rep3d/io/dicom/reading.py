@@ -16,7 +16,7 @@ from rep3d.io.dicom.frames import Frame, frames_of
 from rep3d.io.dicom.grid import SAME_MM, Misfit, Stack, stack_frames
 from rep3d.io.dicom.headers import Header, Unusable, lenient, read_header, text
 from rep3d.io.dicom.parts import split
-from rep3d.io.dicom.pixels import read_frame, read_values
+from rep3d.io.dicom.pixels import read_values
 from rep3d.io.dicom.series import DicomSeries, SliceSource
 from rep3d.io.dicom.suv import suv_factor
 
@@ -210,28 +210,22 @@ def _mingled(stacks: list[Stack]) -> bool:
 
 def _without_copies(frames: list[Frame], warnings: list[str]) -> list[Frame]:
     """The frames without those that show the same values at the same place as another, if all doubled ones do."""
+    if len({f.size for f in frames}) > 1:
+        return frames
     places: dict[tuple, list[Frame]] = {}
     for frame in frames:
         places.setdefault((*np.round(frame.position, 3), *np.round(frame.orientation, 3).ravel()), []).append(frame)
-    kept, copies = [], {}
-    for group in places.values():
-        kept.append(group[0])
-        for other in group[1:]:
-            if other.size != group[0].size or not np.array_equal(*(_values(f) for f in (group[0], other))):
-                return frames
-            copies[other.name] = group[0].name
-    if copies:
-        shown = ", ".join(f"{copy} is a copy of {first}" for copy, first in list(copies.items())[:2])
-        more = " and so on" if len(copies) > 2 else ""
-        warnings.append(f"Left out: {len(copies)} of {len(frames)} slices, copies of others ({shown}{more}).")
-    return kept
-
-
-def _values(frame: Frame) -> np.ndarray:
-    try:
-        return read_frame(frame)
-    except Unusable as error:
-        raise BadInput(f"{frame.header.path}: {error}.", _COPY_AGAIN) from error
+    pairs = [(group[0], other) for group in places.values() for other in group[1:]]
+    if not pairs:
+        return frames
+    for some in (pairs[:1], pairs):  # most often the first pair tells already
+        first, other = (read_values(side, side[0].header.path.parent) for side in zip(*some, strict=True))
+        if not np.array_equal(first, other):
+            return frames
+    one, copy = pairs[0][0].name, pairs[0][1].name
+    more = " and so on" if len(pairs) > 1 else ""
+    warnings.append(f"Left out: {len(pairs)} of {len(frames)} slices, copies of others ({copy} of {one}{more}).")
+    return [group[0] for group in places.values()]
 
 
 def _real_world(path: Path, frames: Sequence[Frame], modality: str, warnings: list[str]) -> tuple[list[Frame], str]:
