@@ -5,6 +5,7 @@
 #   make test                                   all tests (REP3D_DATA=folder adds those on real scans)
 #   make lint                                   ruff
 #   make bench                                  all benchmarks, beside the results that are stored (BENCH_ARGS=--quick)
+#   make release                                what would be published, in dist/, and the checks of the index
 #   make clean                                  remove .venv, caches and demo-output
 
 PYTHON ?= python3
@@ -24,7 +25,7 @@ OUT ?= demo-output
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: demo test lint bench clean setup
+.PHONY: demo test lint bench release clean setup
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -53,6 +54,9 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run_all.py $(BENCH_ARGS)
 
+release: $(STAMP)
+	$(BIN)/python scripts/release.py
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis demo-output backend/*.egg-info
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis demo-output backend/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -24,12 +24,15 @@ class SegmentEditorRep3D(ScriptedLoadableModule):
         parent.title = "SegmentEditorRep3D"
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.dependencies = ["Segmentations", "Rep3DSegmentation"]
-        parent.contributors = ["Rep3D contributors"]
+        parent.contributors = ["The Rep3D developers"]
         parent.hidden = True
         parent.helpText = _("This hidden module registers the effect {name} of the Segment Editor.").format(
             name=_("Rep3D click")
         )
-        parent.acknowledgementText = ""
+        parent.acknowledgementText = _(
+            "If you use this effect in your work, please cite: H. H. Lee et al., Rep3D: Re-parameterize Large 3D "
+            'Kernels with Low-Rank Receptive Modeling, <a href="https://arxiv.org/abs/2505.19603">arXiv 2505.19603</a>.'
+        )
         self._shortcut: Any = None
         slicer.app.connect("startupCompleted()", self.registerEditorEffect)
         if is_started():  # the module was loaded by hand later: that signal has been sent already

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
-ENTRY = json.loads((ROOT / "Rep3D.json").read_text(encoding="utf-8"))
-S4EXT_LINES = (ROOT / "Rep3D.s4ext").read_text(encoding="utf-8").splitlines()
-S4EXT = dict(line.split(" ", 1) for line in S4EXT_LINES if line and not line.startswith("#"))
-# Keys of the catalog entry's schema 1.0.1 with their types; it allows no others.
-SCHEMA = {
-    "$schema": str,
-    "category": str,
-    "scm_url": str,
-    "scm_revision": str,
-    "scm_type": str,
-    "build_dependencies": list,
-    "build_subdirectory": str,
-    "enabled": bool,
-    "tier": int,
-}
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import index_checks  # noqa: E402
 
 
 def tracked() -> list[str]:
@@ -40,38 +27,18 @@ def tracked() -> list[str]:
 
 
 def cmake_value(name: str) -> str:
-    """Value of set(NAME "value"), which the Index reads from one line with one pair of quotes."""
-    found = re.findall(rf'^set\({name} "([^"\n]+)"\)', CMAKE, re.MULTILINE)
-    assert len(found) == 1, name
-    return found[0]
+    return index_checks.Sources(ROOT).cmake(name)
 
 
-def test_entry_has_the_schemas_keys_and_types():
-    for key, value in ENTRY.items():
-        assert key in SCHEMA, key
-        assert type(value) is SCHEMA[key], key
-    assert {"$schema", "category", "scm_url"} <= set(ENTRY)
-    assert ENTRY["$schema"].endswith("/slicer-extension-catalog-entry-schema-v1.0.1.json#")
-    assert ENTRY["scm_type"] == "git" and ENTRY["tier"] == 1
-    assert re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]*[Ss]licer[\w.-]*\.git", ENTRY["scm_url"])
-    assert "PyTorch" in ENTRY["build_dependencies"]
+@pytest.mark.parametrize("check", [check for check in index_checks.CHECKS if check is not index_checks.size])
+def test_what_the_index_checks(check):
+    tracked()  # skips outside a repository
+    assert list(check(index_checks.Sources(ROOT))) == []
 
 
-def test_name_is_the_same_everywhere():
-    assert re.findall(r"project\s*\(\s*([^\s)]+)", CMAKE) == ["Rep3D"]
-    assert (ROOT / "Rep3D.json").is_file() and (ROOT / "Rep3D.s4ext").is_file()
-
-
-def test_description_files_agree():
-    assert cmake_value("EXTENSION_CATEGORY") == ENTRY["category"] == S4EXT["category"] == "Segmentation"
-    assert cmake_value("EXTENSION_DEPENDS").split() == ENTRY["build_dependencies"] == S4EXT["depends"].split()
-    assert S4EXT["scmurl"] == ENTRY["scm_url"] and S4EXT["scmrevision"] == ENTRY["scm_revision"]
-    assert S4EXT["build_subdirectory"] == ENTRY["build_subdirectory"]
-    for key, name in (("homepage", "HOMEPAGE"), ("contributors", "CONTRIBUTORS"), ("description", "DESCRIPTION")):
-        assert S4EXT[key] == cmake_value(f"EXTENSION_{name}")
-    assert S4EXT["iconurl"] == cmake_value("EXTENSION_ICONURL")
-    assert S4EXT["screenshoturls"] == cmake_value("EXTENSION_SCREENSHOTURLS")
-    assert ENTRY["scm_url"] == cmake_value("EXTENSION_HOMEPAGE") + ".git"
+def test_entry_is_that_of_a_new_extension():
+    entry = index_checks.Sources(ROOT).entry
+    assert entry["tier"] == 1 and entry["category"] == "Segmentation" and "PyTorch" in entry["build_dependencies"]
 
 
 def picture_in_repository(url: str) -> Path:
@@ -121,34 +88,3 @@ def test_addresses_of_the_project_are_the_same():
         for address in re.findall(r"https://github\.com/[\w.-]+/[\w.-]+", path.read_text(encoding="utf-8")):
             assert address == homepage, path.name
     assert homepage in (ROOT / "Rep3DSegmentation" / "Rep3DSegmentation.py").read_text(encoding="utf-8")
-
-
-def test_licence_is_at_the_root():
-    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")[:300]
-
-
-def test_text_files_have_unix_line_ends():
-    assert "* text=auto eol=lf" in (ROOT / ".gitattributes").read_text(encoding="utf-8")
-    listed = subprocess.run(["git", "ls-files", "--eol"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
-    if not listed:
-        pytest.skip("not a git checkout")
-    wrong = [line for line in listed.splitlines() if line.startswith(("i/crlf", "i/mixed"))]
-    assert not wrong, wrong
-
-
-def test_repository_is_below_the_limit():
-    """The Index refuses repositories of more than 100 MB, history included."""
-    done = subprocess.run(["git", "count-objects", "-v"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip("not a git checkout")
-    sizes = dict(line.split(": ") for line in done.stdout.splitlines())
-    history_mb = (int(sizes["size"]) + int(sizes["size-pack"])) / 1024
-    files_mb = sum((ROOT / name).stat().st_size for name in tracked() if (ROOT / name).is_file()) / 1e6
-    assert history_mb < 95 and files_mb < 95, (history_mb, files_mb)
-
-
-def test_names_hold_no_letters_that_a_file_system_refuses():
-    for name in tracked():
-        assert re.fullmatch(r"[A-Za-z0-9._/ +()-]+", name), name
-    lowered = [name.lower() for name in tracked()]
-    assert len(lowered) == len(set(lowered))
