@@ -201,6 +201,7 @@ def test_the_icon_and_the_help_are_there(bench):
 
     effect = bench.editor.activeEffect()
     assert not bench.effect.icon().isNull()
+    assert slicer.modules.segmenteditorrep3d.acknowledgementText  # Slicer's test of all modules asks for it
     assert isinstance(bench.effect.createCursor(None), type(qt.QCursor()))
     help_text = effect.helpText()
     source = re.search(r'<img src="file://([^"]+)"', help_text).group(1)
