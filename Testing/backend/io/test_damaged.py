@@ -279,3 +279,23 @@ def test_pipes_and_devices(tmp_path):
     os.mkfifo(tmp_path / "a.nii.gz")
     refused(tmp_path / "a.nii.gz", "pipe")
     refused(Path("/dev/zero"), "device")
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    sitk.WriteImage(image_of("i2", 1), str(tmp_path / "a.nrrd"))
+
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("rep3d.io.formats.first_bytes", denied)
+    refused(tmp_path / "a.nrrd", "Permission denied", "permissions")
+
+
+@pytest.mark.parametrize("count", [0, 8, -1])
+def test_nifti_with_no_possible_number_of_dimensions(tmp_path, count):
+    path = tmp_path / "a.nii"
+    sitk.WriteImage(image_of("i2", 1), str(path))
+    data = bytearray(path.read_bytes())
+    data[40:42] = struct.pack("<h", count)
+    path.write_bytes(data)
+    refused(path, "announces no voxels")

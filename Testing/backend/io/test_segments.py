@@ -167,3 +167,12 @@ def test_segmentations_are_prepared_by_name(tmp_path, cases):
     assert len(kept) == 1
     array = read_labelmap(kept[0]).array
     assert array[3, 5, 5] == 1 and array[7, 5, 5] == 2
+
+
+def test_a_task_is_not_planned_from_values_that_mean_nothing(tmp_path):
+    from rep3d.data.layouts.base import Scan
+    from rep3d.planning.source import _measure_scan
+
+    path = write(tmp_path / "a.seg.nrrd", boxes((1, 0)), [segment("Anterior hippocampus", 1)])
+    with pytest.raises(BadInput, match="3D Slicer segmentation"):
+        _measure_scan(Scan("a", "a", tmp_path / "a.nii.gz", path), None)

@@ -125,7 +125,7 @@ def _partner(path: Path, suffix: str) -> Path | None:
 def _parse(raw: bytes, order: str, data_file: Path | None) -> NiftiHeader:
     dim = struct.unpack_from(order + "8h", raw, 40)
     return NiftiHeader(
-        tuple(dim[1 : 1 + max(0, min(dim[0], 7))]),
+        tuple(dim[1 : 1 + dim[0]]) if 1 <= dim[0] <= 7 else (),
         struct.unpack_from(order + "8f", raw, 76),
         struct.unpack_from(order + "f", raw, 108)[0],
         struct.unpack_from(order + "2f", raw, 112),

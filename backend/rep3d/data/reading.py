@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +74,8 @@ def read_labelmap(path: str | Path, labels: Sequence[Label] | None = None) -> Vo
     """
     path = Path(path)
     check_name(path)
-    segmentation = is_regular(path) and is_segmentation(path)
+    with _os_errors(path):
+        segmentation = is_regular(path) and is_segmentation(path)
     vol = read_segmentation(path, labels) if segmentation and labels is not None else _read(path, None)
     if segmentation and labels is None:
         told = "A 3D Slicer segmentation was read by its label values; its segments' names were not looked at."
@@ -114,12 +116,22 @@ def _read(path: Path, series_uid: str | None) -> Volume:
         from rep3d.io.dicom.reading import read_dicom  # with pydicom, which other images do without
 
         return read_dicom(path, series_uid)
-    image = open_image(path)
+    with _os_errors(path):
+        image = open_image(path)
     if image is not None:
         return image.read()
     from rep3d.io.foreign import read_foreign
 
     return read_foreign(path)
+
+
+@contextmanager
+def _os_errors(path: Path) -> Iterator[None]:
+    """BadInput for what the system says against reading a file."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror or error}.", "Check the file's permissions.") from error
 
 
 def replace_not_finite(array: np.ndarray, path: str | Path) -> tuple[np.ndarray, list[str]]:

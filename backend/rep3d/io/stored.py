@@ -72,7 +72,10 @@ def read_voxels(stored: Stored) -> tuple[np.ndarray, list[str]]:
     sizes = [_size(stored, file) for file in stored.files]
     _check_announced(stored, sum(sizes) - (stored.start or 0) * len(sizes))
     check_memory(stored.path, stored.nbytes, stored.size)
-    values = np.empty(stored.count, stored.dtype)
+    try:
+        values = np.empty(stored.count, stored.dtype)
+    except MemoryError as error:
+        raise OutOfMemory(f"{stored.path}: its voxels do not fit in memory.", "Crop or downsample it first.") from error
     share = stored.count // len(stored.files)
     more = 0
     for i, file in enumerate(stored.files):

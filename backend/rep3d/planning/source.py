@@ -131,7 +131,13 @@ def _measure_scan(scan: Scan, modality: str | None) -> CaseFigures:
     from rep3d.data.convert import read_channel
     from rep3d.data.reading import read_labelmap, read_volume, replace_not_finite
     from rep3d.data.volume import Volume
+    from rep3d.io.segments import is_segmentation
 
+    if is_segmentation(scan.label):
+        raise BadInput(
+            f"{scan.label}: a 3D Slicer segmentation; its label values say nothing without a task that names them.",
+            "Export it as a label map (Segmentations module, Export to files) with one value a structure.",
+        )
     if scan.channel is None:
         volume = read_volume(scan.image)
     else:
