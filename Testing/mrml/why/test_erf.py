@@ -255,6 +255,16 @@ def test_all_of_it_lies_in_one_folder_beside_the_scan_and_goes_with_it(scene, sc
     assert node_ids(scene) == before and hierarchy.GetNumberOfItems() == items
 
 
+def test_the_folder_of_an_older_scene_is_used_and_removed(scene, scan):
+    """It was called "Why" then: what counts is its mark."""
+    hierarchy = scene.GetSubjectHierarchyNode()
+    item = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(put(scan).volume))
+    hierarchy.SetItemName(item, "Why: scan")
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(put(scan, "P2").volume)) == item
+    folder.remove_all()
+    assert hierarchy.GetItemByName("Why: scan") == hierarchy.GetInvalidItemID()
+
+
 def test_folder_with_a_thing_of_the_user_stays(scene, scan):
     hierarchy = scene.GetSubjectHierarchyNode()
     nodes = put(scan)
