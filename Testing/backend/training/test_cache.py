@@ -118,11 +118,11 @@ def test_label_values_outside_the_task_are_refused(case, tmp_path):
 def test_label_on_another_grid_is_refused(case, tmp_path, case_writer):
     smaller = dataclasses.replace(case, label=tmp_path / "l.nii.gz")
     case_writer(tmp_path / "i.nii.gz", smaller.label, seed=1, size=(30, 34, 26))
-    with pytest.raises(BadInput, match="differ in size"):
+    with pytest.raises(BadInput, match="do not lie on one grid: size"):
         Cache(tmp_path / "cache", TASK).load(smaller)
     label = sitk.ReadImage(str(case.label))
     label.SetOrigin((0.0, 5.0, 0.0))
     moved = dataclasses.replace(case, label=tmp_path / "moved.nii.gz")
     sitk.WriteImage(label, str(moved.label))
-    with pytest.raises(BadInput, match="different places in space"):
+    with pytest.raises(BadInput, match="do not lie on one grid"):
         Cache(tmp_path / "cache", TASK).load(moved)

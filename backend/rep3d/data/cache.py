@@ -214,16 +214,11 @@ def preprocess_case(case: Case, task: Task) -> tuple[np.ndarray, np.ndarray]:
     share a grid (see ``rep3d.data.agreement``), or the label holds values that are not the task's.
     """
     volume, labels = read_volume(case.image), read_labelmap(case.label, task.labels)
-    if volume.array.shape != labels.array.shape:
-        raise BadInput(
-            f"image and label of {case.id} differ in size: {volume.array.shape}, {labels.array.shape} ({case.label})",
-            "every label map must lie on its image's grid",
-        )
     apart = disagreement(volume.grid, labels.grid)
     if apart and apart.severity == "error":
         raise BadInput(
-            f"image and label of {case.id} lie at different places in space: {apart.text} ({case.label})",
-            "every label map must have its image's origin, spacing and direction",
+            f"image and label of {case.id} do not lie on one grid: {apart.text} ({case.label})",
+            "every label map must have its image's size, origin, spacing and direction",
         )
     values = np.unique(labels.array)
     strange = [int(v) for v in values if v < 0 or v >= task.num_classes]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from rep3d.data.agreement import disagreement
 from rep3d.data.preprocess import closest_axes
 from rep3d.data.volume import Volume
 from rep3d.errors import BadInput
@@ -47,14 +48,15 @@ class CaseFigures:
 
 
 def measure_case(volume: Volume, labels: Volume, modality: str | None = None) -> CaseFigures:
-    """Measure one image [X, Y, Z] with its label map of the same shape.
+    """Measure one image [X, Y, Z] with its label map on the same grid.
 
     Body: CT above -500 HU; otherwise above a tenth of the way from the minimum to the 99th percentile.
-    Raises BadInput when the shapes differ or a label value is above 65,535.
+    Raises BadInput when the grids differ or a label value is above 65,535.
     """
-    if volume.shape != labels.shape:
+    apart = disagreement(volume.grid, labels.grid)
+    if apart and apart.severity == "error":
         raise BadInput(
-            f"{volume.path} and {labels.path} differ in size: {volume.shape}, {labels.shape}",
+            f"{volume.path} and {labels.path} do not lie on one grid: {apart.text}",
             "Every label map must lie on its image's grid.",
         )
     if labels.array.max() > MAX_LABEL:

@@ -153,7 +153,8 @@ def look_at(image: Path, label: Path, modality: str | None) -> CaseRecord:
         if apart:
             text = f"image and label map lie on different grids: {apart.text}"
             problems.append((apart.severity, "geometry", text))
-        if volume.shape == labels.shape and len(present) <= MANY_VALUES and present[-1] <= MAX_LABEL:
+        one_grid = apart is None or apart.severity != "error"
+        if one_grid and len(present) <= MANY_VALUES and present[-1] <= MAX_LABEL:
             facts["figures"] = measure_case(volume, labels, modality)
     return CaseRecord(problems=tuple(problems), **facts)
 
