@@ -165,7 +165,8 @@ def _uneven(frames: list[Frame], steps: np.ndarray, off_mm: float) -> Misfit:
         between = f"{frames[widest].name} and {frames[widest + 1].name} {steps[widest]:.4g} mm"
         what = "there is a gap" if wide.sum() == 1 else f"there are {wide.sum()} gaps"
         if np.abs(lost - np.rint(lost)).max() <= 0.2:
-            what = f"{int(np.rint(lost).sum())} slices are missing"
+            count = int(np.rint(lost).sum())
+            what = "1 slice is missing" if count == 1 else f"{count} slices are missing"
         return Misfit(f"{what}: the slices lie {base:.4g} mm apart, but {between}", "Export the whole series.")
     kinds = Counter(float(f"{s:.3g}") for s in steps)
     shown = f"{steps.min():.3g} to {steps.max():.3g} mm"

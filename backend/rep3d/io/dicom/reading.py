@@ -92,7 +92,15 @@ def read_headers(path: Path) -> tuple[list[Header], dict[Path, str]]:
             unread[file] = str(error)
         except OSError as error:
             unread[file] = error.strerror or str(error)
-    return headers, unread
+    uids = {h.series_uid for h in headers if not h.problem}
+    return [_with_whole_uid(h, uids) for h in headers], unread
+
+
+def _with_whole_uid(header: Header, uids: set[str]) -> Header:
+    """The header of a file that was cut within the UID of its series, with the only one that it can be."""
+    found = [uid for uid in uids if uid.startswith(header.series_uid)]
+    cut = header.problem and header.series_uid not in uids and len(found) == 1
+    return replace(header, series_uid=found[0]) if cut else header
 
 
 def _choose(path: Path, headers: list[Header], unread: dict[Path, str], uid: str) -> list[Header]:
@@ -186,8 +194,9 @@ def _stack(path: Path, frames: list[Frame], part: str, warnings: list[str]) -> t
             f"; and {len(parts) - 20} more" if len(parts) > 20 else ""
         )
         uid = frames[0].header.series_uid
+        reason = str(misfit) if misfit.doubled else "the slices of several volumes lie between each other"
         raise BadInput(
-            f"{path}: {misfit}. The series holds {len(parts)} volumes: {listed}.",
+            f"{path}: {reason}. The series holds {len(parts)} volumes: {listed}.",
             f"Choose one with --series {uid}:1 (or another number).",
         ) from misfit
     if part not in ("", "1"):
