@@ -10,7 +10,8 @@ from rep3d.io.header import not_an_image
 from rep3d.io.image_file import ImageFile
 from rep3d.io.metaimage import is_metaimage, open_metaimage
 from rep3d.io.nifti import open_nifti
-from rep3d.io.nrrd import MAGIC, open_nrrd
+from rep3d.io.nrrd import open_nrrd
+from rep3d.io.nrrd_header import MAGIC
 from rep3d.io.stored import first_bytes
 
 #: Endings of the formats that are read here. A file with one of them that is of no such format is damaged.

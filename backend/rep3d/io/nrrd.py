@@ -6,10 +6,8 @@ The grid and the voxels are those of ITK's reader wherever that reads a file rig
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,23 +23,13 @@ from rep3d.io.header import (
     assumed,
     check_frames,
     check_grid,
-    real,
-    short,
     whole,
     wrong,
 )
 from rep3d.io.image_file import ImageFile
+from rep3d.io.nrrd_header import NrrdHeader, read_nrrd_header
 from rep3d.io.stored import Stored, read_voxels
 
-MAGIC = b"NRRD000"
-HEADER_BYTES, FIELD_CHARACTERS = 1 << 24, 2000  # far above any real header; names of files and notes may be longer
-FREE_TEXT = {"content", "labels", "sampleunits", "datafile", "number"}
-FIELDS = FREE_TEXT | {
-    "axismaxs", "axismins", "blocksize", "byteskip", "centers", "dimension", "encoding", "endian", "kinds", "lineskip",
-    "max", "measurementframe", "min", "oldmax", "oldmin", "sizes", "space", "spacedimension", "spacedirections",
-    "spaceorigin", "spaceunits", "spacings", "thicknesses", "type", "units",
-}  # fmt: skip
-SYNONYMS = {"centerings": "centers"}
 TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
     "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
@@ -66,67 +54,6 @@ TO_LPS = {
 }  # fmt: skip
 THREE = {"scanner-xyz", "3d-right-handed", "3d-left-handed"}
 DOMAIN, UNKNOWN = {"domain", "space", "time"}, {"???", "none"}
-_FIELD = re.compile(r"(?P<name>[A-Za-z][A-Za-z ]{0,30}): (?P<text>.*)\Z", re.DOTALL)
-_VECTOR = re.compile(r"none|\(([^()]*)\)")
-
-
-@dataclass(frozen=True)
-class NrrdHeader:
-    """The header's fields by their name in small letters without spaces, its key/value pairs, and where it ends."""
-
-    fields: Mapping[str, str]
-    pairs: Mapping[str, str]
-    files: tuple[str, ...]  # the lines after "data file: LIST"
-    end: int
-
-    def words(self, path: Path, name: str, count: int) -> list[str] | None:
-        """The ``count`` words of a field, None when it is not there. Raises BadInput for another number of words."""
-        if name not in self.fields:
-            return None
-        found = self.fields[name].split()
-        if len(found) != count:
-            raise wrong(path, name, self.fields[name], f"where {count} words are needed")
-        return found
-
-
-def read_nrrd_header(path: Path) -> NrrdHeader:
-    """The lines of a header up to the empty line or the end. Raises BadInput for a line that is none of NRRD's."""
-    fields: dict[str, str] = {}
-    pairs: dict[str, str] = {}
-    with path.open("rb") as file:
-        if not file.readline(100).startswith(MAGIC):
-            raise BadInput(f"{path}: not an NRRD file.", CORRECT)
-        while raw := file.readline(HEADER_BYTES):
-            line = raw.decode("utf-8", "surrogateescape").rstrip("\r\n")
-            if file.tell() > HEADER_BYTES:
-                raise BadInput(f"{path}: the header has no end.", CORRECT)
-            if not line:
-                return NrrdHeader(fields, pairs, (), file.tell())
-            if line.startswith("#"):
-                continue
-            match = _FIELD.match(line)
-            name = match["name"].replace(" ", "").lower() if match else ""
-            name = SYNONYMS.get(name, name)
-            if match and name in FIELDS:
-                text = match["text"].strip()
-                if name in fields:
-                    raise wrong(path, name, text, "and the field is there twice")
-                if len(text) > FIELD_CHARACTERS and name not in FREE_TEXT:
-                    raise wrong(path, name, text, f"of {len(text)} characters")
-                fields[name] = text
-                if name == "datafile" and text.split()[:1] == ["LIST"]:
-                    names = [n.strip() for n in os.fsdecode(file.read(HEADER_BYTES)).splitlines()]
-                    return NrrdHeader(fields, pairs, tuple(filter(None, names)), file.tell())
-            elif ":=" in line:
-                key, _, value = line.partition(":=")
-                pairs[_plain(key)] = _plain(value)
-            else:
-                raise BadInput(f"{path}: the header holds the line {short(line)}, which is not of NRRD.", CORRECT)
-        return NrrdHeader(fields, pairs, (), file.tell())
-
-
-def _plain(text: str) -> str:
-    return text.replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\")
 
 
 def open_nrrd(path: Path) -> ImageFile:
@@ -165,7 +92,7 @@ def _axes(path: Path, header: NrrdHeader) -> tuple[list[int], list[int]]:
     dimension = whole(path, "dimension", header.fields["dimension"], 1, 16)
     sizes = [whole(path, "sizes", n, 1, 1 << 31) for n in header.words(path, "sizes", dimension)]
     kinds = header.words(path, "kinds", dimension) or ["???"] * dimension
-    vectors = _vectors(path, header, "spacedirections", dimension) or [()] * dimension
+    vectors = header.vectors(path, "spacedirections", dimension) or [()] * dimension
     domain = [
         axis
         for axis, (kind, vector) in enumerate(zip(kinds, vectors, strict=True))
@@ -174,20 +101,6 @@ def _axes(path: Path, header: NrrdHeader) -> tuple[list[int], list[int]]:
     if dimension - len(domain) > 1:
         raise wrong(path, "kinds", header.fields.get("kinds", ""), "and more than one axis is not of space")
     return sizes, domain
-
-
-def _vectors(path: Path, header: NrrdHeader, name: str, count: int) -> list[tuple[float, ...] | None] | None:
-    """``count`` vectors of a field, None for each "none"; None when the field is not there."""
-    text = header.fields.get(name)
-    if text is None:
-        return None
-    found = list(_VECTOR.finditer(text))
-    if len(found) != count or _VECTOR.sub("", text).strip():
-        raise wrong(path, name, text, f"where {count} vectors are needed")
-    return [
-        None if match[0] == "none" else tuple(real(path, name, n.strip()) for n in match[1].split(","))
-        for match in found
-    ]
 
 
 def _grid(path: Path, header: NrrdHeader, domain: list[int], dimension: int) -> tuple[Geometry, list[str]]:
@@ -199,10 +112,10 @@ def _grid(path: Path, header: NrrdHeader, domain: list[int], dimension: int) -> 
     units, missing = _units(path, header, spaces), []
     if space not in TO_LPS:
         missing.append(ORIENTATION)
-    vectors = _vectors(path, header, "spacedirections", dimension)
+    vectors = header.vectors(path, "spacedirections", dimension)
     spacing, direction, origin = np.ones(3), np.eye(3), np.zeros(3)
     if spaces:
-        if "spacings" in header.fields and any(_known(path, header, "spacings", dimension)):
+        if "spacings" in header.fields and any(header.numbers(path, "spacings", dimension)):
             raise wrong(path, "spacings", header.fields["spacings"], "beside a space, which needs space directions")
         if vectors is None:
             missing.append(VOXEL_SIZE)
@@ -211,13 +124,13 @@ def _grid(path: Path, header: NrrdHeader, domain: list[int], dimension: int) -> 
                 vector = _of_space(path, "spacedirections", vectors[axis], spaces)
                 spacing[i] = np.sqrt(np.sum(vector * vector))
                 direction[:, i] = vector * (1 / spacing[i]) * flip if spacing[i] else 0
-        given = _vectors(path, header, "spaceorigin", 1)
+        given = header.vectors(path, "spaceorigin", 1)
         if given is None or given[0] is None or np.isnan(given[0][0]):
             missing.append(PLACE)
         else:
             origin = _of_space(path, "spaceorigin", given[0], spaces) * flip
         return Geometry(size, *_tuples(spacing * units, origin * units, direction)), assumed(missing)
-    steps = _known(path, header, "spacings", dimension)
+    steps = header.numbers(path, "spacings", dimension)
     for i, axis in enumerate(domain[:3]):
         spacing[i] = 1 if steps[axis] is None else steps[axis]
     if any(steps[axis] is None for axis in domain[:3]):
@@ -268,18 +181,11 @@ def _of_space(path: Path, name: str, vector: tuple[float, ...] | None, spaces: i
     return np.array(vector)[:3]
 
 
-def _known(path: Path, header: NrrdHeader, name: str, dimension: int) -> list[float | None]:
-    """A number an axis; None where the header gives none or NaN, which says "not known"."""
-    words = header.words(path, name, dimension) or ["nan"] * dimension
-    values = [real(path, name, word) for word in words]
-    return [None if np.isnan(value) else value for value in values]
-
-
 def _origin(
     path: Path, header: NrrdHeader, domain: list[int], dimension: int, steps: list[float | None]
 ) -> list[float] | None:
     """The first voxel's centre by the axes' ends, None where the header does not tell."""
-    low, high = (_known(path, header, name, dimension) for name in ("axismins", "axismaxs"))
+    low, high = (header.numbers(path, name, dimension) for name in ("axismins", "axismaxs"))
     centers = header.words(path, "centers", dimension) or ["???"] * dimension
     sizes = [int(n) for n in header.fields["sizes"].split()]
     found = []

@@ -17,7 +17,8 @@ import numpy as np
 from rep3d.data.volume import Volume
 from rep3d.errors import BadInput
 from rep3d.io.header import CORRECT, whole
-from rep3d.io.nrrd import MAGIC, read_layers, read_nrrd_header
+from rep3d.io.nrrd import read_layers
+from rep3d.io.nrrd_header import MAGIC, read_nrrd_header
 from rep3d.io.stored import first_bytes
 
 if TYPE_CHECKING:
