@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import os
 import struct
@@ -80,6 +81,23 @@ def test_the_size_of_a_compressed_stream(tmp_path):
     refused(tmp_path / "a.nrrd", "more than the 48 bytes")
     (tmp_path / "a.nrrd").write_bytes(text + gzip.compress(VALUES.tobytes()) + b"rest")
     refused(tmp_path / "a.nrrd", "damaged")
+
+
+def test_bzip2(tmp_path):
+    text = NRRD.replace("raw", "bzip2").encode()
+    packed = bz2.compress(VALUES.tobytes())
+    (tmp_path / "a.nrrd").write_bytes(text + packed)
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nrrd").array.ravel(order="F"), VALUES)
+    (tmp_path / "a.nrrd").write_bytes(text + packed[:-5])
+    refused(tmp_path / "a.nrrd", "damaged")
+    (tmp_path / "a.nrrd").write_bytes(text + packed[:20] + bytes([packed[20] ^ 1]) + packed[21:])
+    refused(tmp_path / "a.nrrd", "damaged")
+
+
+def test_a_compressed_file_that_is_not_named_so(tmp_path):
+    sitk.WriteImage(image_of("i2", 1), str(tmp_path / "a.nii.gz"))
+    (tmp_path / "a.nii.gz").rename(tmp_path / "a.nii")
+    refused(tmp_path / "a.nii", "compressed", "Name it a.nii.gz")
 
 
 def test_more_raw_voxels_than_announced_are_told(tmp_path):

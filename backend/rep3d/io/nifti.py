@@ -51,6 +51,8 @@ def _stored(path: Path, header: NiftiHeader) -> Stored:
     file = header.data_file or path
     offset = int(header.data_offset) or (0 if header.data_file else SINGLE_FILE)
     zipped = first_bytes(file, 2)[1]
+    if zipped and not file.name.lower().endswith(".gz"):
+        raise BadInput(f"{path}: compressed by gzip, but {file.name} does not say so.", f"Name it {file.name}.gz.")
     encoding, start, skip = ("gzip", 0, offset) if zipped else ("raw", offset, 0)
     return Stored(path, (file,), dtype, header.size, encoding, start, 0, skip, PADDING)
 

@@ -11,7 +11,7 @@ import bz2
 import math
 import stat
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +20,7 @@ import numpy as np
 
 from rep3d.errors import BadInput, OutOfMemory
 
-BLOCK_BYTES = 1 << 18  # of a file at a time; deflate makes at most about 1,030 times as much of it
+BLOCK_BYTES = {"gzip": 1 << 16, "zlib": 1 << 16, "bzip2": 1 << 12}  # of a file at a time: at most 200 MB of voxels
 AGAIN = "Copy or export it again."
 #: The most bytes of voxels that one byte of a file can hold, by encoding; bzip2 has no useful limit.
 MOST = {"raw": 1, "gzip": 1040, "zlib": 1040, "bzip2": 1 << 20, "text": 8, "hex": 0.5}
@@ -119,7 +119,7 @@ def first_bytes(path: Path, count: int) -> tuple[bytes, bool]:
         try:
             while raw and len(found) < count and not decoder.eof:
                 found += decoder.decompress(raw, count - len(found))
-                raw = decoder.unconsumed_tail or file.read(BLOCK_BYTES)
+                raw = decoder.unconsumed_tail or file.read(BLOCK_BYTES["gzip"])
         except zlib.error:
             pass  # what came before the damage; whoever reads the voxels says that they are damaged
     return found, True
@@ -165,10 +165,7 @@ def _read(stored: Stored, stream: BinaryIO, size: int, part: np.ndarray) -> int:
     if stored.encoding in ("text", "hex"):
         _read_text(stored, stream, part)
         return 0
-    new: Callable = {"gzip": lambda: zlib.decompressobj(31), "zlib": zlib.decompressobj, "bzip2": bz2.BZ2Decompressor}[
-        stored.encoding
-    ]
-    return _decompress(stream, new, view, stored.skip, stored.excess, again=stored.encoding != "zlib")
+    return _decompress(stored, stream, view)
 
 
 def _read_raw(stream: BinaryIO, size: int, view: memoryview) -> int:
@@ -181,13 +178,17 @@ def _read_raw(stream: BinaryIO, size: int, view: memoryview) -> int:
     return size - stream.tell()
 
 
-def _decompress(stream: BinaryIO, new: Callable, view: memoryview, skip: int, excess: int, *, again: bool) -> int:
+def _decompress(stored: Stored, stream: BinaryIO, view: memoryview) -> int:
     """Fill ``view`` from a compressed stream, which is read to its end so that its checksum is checked.
 
-    again: another compressed stream may follow the first, as in gzip; zeros between and after them are padding.
+    In gzip and bzip2 another stream may follow the first; zeros between and after them are padding.
     """
-    decoder, got = new(), -skip
-    while block := stream.read(BLOCK_BYTES):
+    new = {"gzip": lambda: zlib.decompressobj(31), "zlib": zlib.decompressobj, "bzip2": bz2.BZ2Decompressor}[
+        stored.encoding
+    ]
+    again = stored.encoding != "zlib"
+    decoder, got = new(), -stored.skip
+    while block := stream.read(BLOCK_BYTES[stored.encoding]):
         while block:
             if decoder.eof:
                 block = block.lstrip(b"\0") if again else b""
@@ -201,7 +202,7 @@ def _decompress(stream: BinaryIO, new: Callable, view: memoryview, skip: int, ex
             usable = max(0, min(len(data), len(view) - got))
             view[got : got + usable] = data[:usable]
             got += len(data)
-            if got > len(view) + excess:
+            if got > len(view) + stored.excess:
                 raise EOFError(f"more than the {len(view)} bytes of voxels that its header announces")
         if decoder.eof and not again:
             break
