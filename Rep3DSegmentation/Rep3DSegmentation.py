@@ -52,7 +52,9 @@ class Rep3DSegmentation(ScriptedLoadableModule):
 
 
 def offer_sample_data() -> None:
-    """Put a scan to try into the module Sample Data, when Slicer has started."""
+    """Put a scan to try into the module Sample Data, when Slicer has started; a Slicer may lack that module."""
+    if not hasattr(slicer.modules, "sampledata"):
+        return
     from Rep3DSegmentationWidgets.sample_data import register_sample_data
 
     register_sample_data()
