@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from slicerhost.host import Host
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +43,10 @@ def slicer_host(started_host: Host) -> Iterator[Host]:
     host.publish()
     host.errors.clear()
     host.dialogs.clear()
+    host.programs.enter()
     yield host
     host.process_events()
+    host.programs.leave()
     errors, answers = [str(entry) for entry in host.errors], host.dialogs.pending
     host.errors.clear()
     host.dialogs.clear()

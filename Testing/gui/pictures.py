@@ -93,9 +93,9 @@ class Photographer:
         self.host.choose(self.ui.taskSelector, self.state.catalog.task("phantom-abdomen")["title"])
         self.host.click(self.ui.estimateButton)
         self.wait_idle()
-        self.ui.optionsSection.setCollapsed(False)
+        self.ui.optionsSection.collapsed = False
         self.shoot("ready")
-        self.ui.optionsSection.setCollapsed(True)
+        self.ui.optionsSection.collapsed = True
 
     def running(self) -> None:
         """In the middle of a run, which is then cancelled."""
@@ -128,17 +128,17 @@ class Photographer:
 
     def weights(self) -> None:
         """The weights manager with a selected row."""
-        self.ui.resultsSection.setCollapsed(True)
-        self.ui.inputsSection.setCollapsed(True)
-        self.ui.weightsSection.setCollapsed(False)
+        self.ui.resultsSection.collapsed = True
+        self.ui.inputsSection.collapsed = True
+        self.ui.weightsSection.collapsed = False
         self.ui.weightsTable.selectRow(1)
         self.shoot("weights")
-        self.ui.weightsSection.setCollapsed(True)
+        self.ui.weightsSection.collapsed = True
 
     def batch_and_log(self) -> None:
         """Batch and log, open."""
-        self.ui.batchSection.setCollapsed(False)
-        self.ui.logSection.setCollapsed(False)
+        self.ui.batchSection.collapsed = False
+        self.ui.logSection.collapsed = False
         self.shoot("batch")
 
     def wait_idle(self) -> None:

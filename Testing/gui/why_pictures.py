@@ -53,8 +53,8 @@ class Photographer:
         self.host.wait_until(lambda: self.state.catalog is not None, 120)
         phantom = generate(SEED, spacing=(2.5, 2.5, 3.0), orientation="LPS", oblique=0.0, phase="portal", fov="full")
         for section in ("inputsSection", "optionsSection", "resultsSection", "batchSection", "weightsSection"):
-            getattr(self.ui, section).setCollapsed(True)
-        self.ui.whySection.setCollapsed(False)
+            getattr(self.ui, section).collapsed = True
+        self.ui.whySection.collapsed = False
         self.masks()
         self.field(phantom)
         self.host.unload_module("Rep3DSegmentation")
@@ -99,7 +99,7 @@ class Photographer:
         self.host.process_events()
         self.host.click(self.ui.whyErfButton)
         self.wait_idle()
-        self.ui.resultsSection.setCollapsed(True)
+        self.ui.resultsSection.collapsed = True
         (field,) = folder.kept(folder.ERF, "volume")
         settings = {"size": (VIEW, VIEW), "centre": ras, "foreground": field, "foreground_opacity": overlay.OPACITY}
         slices = [

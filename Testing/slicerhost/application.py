@@ -108,6 +108,7 @@ class qSlicerApplication(QtWidgets.QApplication):
     platform = computed(str, lambda self: f"{platform.system()}-{platform.machine()}".lower())
     os = computed(str, lambda self: platform.system().lower())
     arch = computed(str, lambda self: platform.machine())
+    isInstalled = computed(bool, lambda self: True)
     mainApplicationName = computed(str, lambda self: "Slicer")
 
     def moduleDocumentationUrl(self, name: str) -> str:
@@ -115,9 +116,6 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     def testingEnabled(self) -> bool:
         return self._testing
-
-    def isInstalled(self) -> bool:
-        return True
 
     # Rendering and end
 

@@ -134,7 +134,7 @@ class Dialogs:
             return reply(wrap(real))
         except BaseException as error:  # called by Qt
             errors.log.record("answer to a dialog", error)
-            return None
+            return "reject"  # nobody else would close it
 
 
 def _run(real: QtWidgets.QDialog, act: Callable[[], None]) -> int:
@@ -165,7 +165,7 @@ def _button(box: QtWidgets.QMessageBox, answer: Any) -> QtWidgets.QAbstractButto
         for button in box.buttons():
             if button.text().replace("&", "") == answer:
                 return button
-        answer = getattr(QtWidgets.QMessageBox, answer, None)
+        answer = getattr(QtWidgets.QMessageBox, answer, QtWidgets.QMessageBox.NoButton)
     return box.button(QtWidgets.QMessageBox.StandardButton(int(answer))) if answer is not None else None
 
 

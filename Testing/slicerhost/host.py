@@ -6,7 +6,8 @@ import os
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from PyQt5 import QtCore, QtGui, QtTest, QtWidgets, sip
 from . import errors, i18n, qtmodule, requirements, threads, views
 from .boot import boot
 from .dialogs import dialogs
+from .programs import Programs
 from .views_interaction import SliceHands
 from .wrapping import unwrap, wrap, wrapper_class
 
@@ -58,6 +60,7 @@ class Host(SliceHands):
         requirements.check()
         sip.setdestroyonexit(False)  # Qt and VTK objects must not be torn down in the interpreter's random order
         self.core = boot()
+        self.programs = Programs(self.core.home)
         self.dialogs = dialogs
         self.errors = errors.log
         errors.install_message_handler()
@@ -87,6 +90,8 @@ class Host(SliceHands):
         sys.modules["slicer.i18n"] = i18n
         sys.modules.setdefault("qt", qtmodule.make_qt())
         sys.modules.setdefault("ctk", qtmodule.make_ctk())
+        if "PythonQt" not in sys.modules:
+            sys.modules.update(qtmodule.make_pythonqt())
         segment_editor.publish()
         main = sys.modules["__main__"]
         for name in ("qt", "ctk", "vtk", "slicer"):
@@ -138,6 +143,18 @@ class Host(SliceHands):
         self._real_app._modules._unload(name)
         self.process_events()
 
+    @contextmanager
+    def without_module(self, name: str) -> Iterator[None]:
+        """A Slicer that has no such module, as one may be built or started: importing it fails too."""
+        path = Path(self._real_app._modules.known[name].path)
+        self.unload_module(name)
+        sys.modules[name] = None  # so that the import system finds none
+        try:
+            yield
+        finally:
+            del sys.modules[name]
+            self._real_app._modules._load_scripted(path)
+
     def select_module(self, name: str) -> None:
         """Show a module's panel in the main window: ``exit()`` of the old one and ``enter()`` of the new are called."""
         slicer.util.selectModule(name)
@@ -178,6 +195,11 @@ class Host(SliceHands):
                 raise TimeoutError(f"Waited {timeout_s:g} s in vain")
             self.process_events(10)
         return value
+
+    @staticmethod
+    def real(widget: Any) -> Any:
+        """The PyQt5 object behind a widget: for tests that need what Slicer hides from Python."""
+        return unwrap(widget)
 
     # A person's hands
 

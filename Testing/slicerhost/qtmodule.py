@@ -1,4 +1,4 @@
-"""The modules ``qt`` and ``ctk`` as an extension imports them."""
+"""The modules ``qt``, ``ctk`` and ``PythonQt`` as an extension imports them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LazyModule(types.ModuleType):
 
     @staticmethod
     def _published(value: Any) -> Any:
-        if value is QtCore.Qt or not isinstance(value, sip.wrappertype) or wrapping.is_flags(value):
+        if not isinstance(value, sip.wrappertype):
             return value
         return wrapping.wrapper_class(value)
 
@@ -53,3 +53,12 @@ def make_ctk() -> LazyModule:
     from .widgets import CTK
 
     return LazyModule("ctk", "CTK widgets", {name: wrapping.wrapper_class(cls) for name, cls in CTK.items()})
+
+
+def make_pythonqt() -> dict[str, types.ModuleType]:
+    """``PythonQt`` and its modules, from which ``qt`` takes its classes; widgets are in ``QtGui`` there."""
+    sources = {"QtCore": (QtCore,), "QtGui": (QtGui, QtWidgets), "QtNetwork": (QtNetwork,), "QtSvg": (QtSvg,)}
+    parts = {name: LazyModule(f"PythonQt.{name}", f"{name} as PythonQt has it", {}, s) for name, s in sources.items()}
+    package = LazyModule("PythonQt", "Qt as PythonQt publishes it", {**parts, "BoolResult": special.BoolResult})
+    package.__path__ = []  # a package
+    return {module.__name__: module for module in (package, *parts.values())}

@@ -7,7 +7,7 @@ from PyQt5 import QtWidgets
 
 from .widgets.choices import ctkFittedTextBrowser
 from .widgets.node_combo_box import qMRMLNodeComboBox
-from .widgets.numbers import ctkRangeWidget
+from .widgets.ranges import ctkRangeWidget
 from .widgets.segments import qMRMLSegmentationShow3DButton, qMRMLSegmentsTableView
 
 NO_EFFECT = "NULL"

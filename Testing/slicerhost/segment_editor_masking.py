@@ -44,16 +44,17 @@ class MaskingSection:
         if segmentation is not None:
             wanted = [(f"Inside {segmentation.GetSegment(i).GetName()}", i) for i in segmentation.GetSegmentIDs()]
         rows = range(self._fixed, combo.count())
-        if [(combo.itemText(row), combo.itemData(row)) for row in rows] == wanted:
-            return
-        chosen = combo.currentData() if combo.currentIndex() >= self._fixed else None
-        with QtCore.QSignalBlocker(combo):
-            while combo.count() > self._fixed:
-                combo.removeItem(combo.count() - 1)
-            for text, segment_id in wanted:
-                combo.addItem(text, segment_id)
-            if chosen is not None:
-                combo.setCurrentIndex(combo.findData(chosen))
+        if [(combo.itemText(row), combo.itemData(row)) for row in rows] != wanted:
+            chosen = combo.currentData() if combo.currentIndex() >= self._fixed else None
+            with QtCore.QSignalBlocker(combo):
+                while combo.count() > self._fixed:
+                    combo.removeItem(combo.count() - 1)
+                for text, segment_id in wanted:
+                    combo.addItem(text, segment_id)
+                if chosen is not None:
+                    combo.setCurrentIndex(combo.findData(chosen))
+        # Also where the mode "inside a segment" was set before the segment: it is nowhere in the list, and so the
+        # editor falls back to everywhere at once.
         if segmentation is not None and combo.currentIndex() < 0:
             combo.setCurrentIndex(0)
 
@@ -70,7 +71,8 @@ class MaskingSection:
         """Show the parameter node; an intensity range that was never set becomes the middle half of the volume's."""
         form, node = self._form, self._node()
         if node.GetMaskMode() == slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment:
-            row = form.MaskModeComboBox.findData(node.GetMaskSegmentID())
+            segment_id = node.GetMaskSegmentID()
+            row = form.MaskModeComboBox.findData(segment_id) if segment_id else -1
         else:
             row = form.MaskModeComboBox.findData(node.GetMaskMode())
         low, high = node.GetSourceVolumeIntensityMaskRange()

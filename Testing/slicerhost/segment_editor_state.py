@@ -39,6 +39,9 @@ class EditorState(qMRMLWidget):
 
     autoShowSourceVolumeNode, setAutoShowSourceVolumeNode = stored(bool, "autoShowSourceVolumeNode", True)
     maskingSectionVisible, setMaskingSectionVisible = stored(bool, "maskingSectionVisible", True, "_show_active_effect")
+    defaultTerminologyEntrySettingsKey, setDefaultTerminologyEntrySettingsKey = stored(
+        str, "defaultTerminologyEntrySettingsKey", "Segmentations/DefaultTerminologyEntry"
+    )
     readOnly, _set_read_only = stored(bool, "readOnly", False)
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
@@ -93,8 +96,8 @@ class EditorState(qMRMLWidget):
             self._update_table()
             self._update_effects()
             self._update_undo_buttons()
-            self._masking.fill_segments(self._segmentation)
             self._masking.update(self._volume)
+            self._masking.fill_segments(self._segmentation)
         finally:
             node.EndModify(modifying)
 

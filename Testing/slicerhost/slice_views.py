@@ -12,6 +12,7 @@ from PyQt5 import QtGui, QtWidgets
 from .views import rendering_problem
 from .widgets.base import computed
 from .widgets.mrml import qMRMLWidget
+from .widgets.observing import Observers
 
 SIZE = (400, 400)  # pixels of a view until a test asks for another size
 _MANAGERS = (
@@ -61,7 +62,8 @@ class qMRMLSliceView(QtWidgets.QWidget):
         self._image.SetLayerNumber(0)
         self._renderer.AddViewProp(self._image)
         self._update_image()
-        self._logic.AddObserver("ModifiedEvent", lambda *_args: self._update_image())
+        self._observers = Observers(self)
+        self._observers.add(self._logic, "ModifiedEvent", type(self)._update_image)
 
     def _update_image(self) -> None:
         # Without a volume the logic has no image, which the mapper would complain about.

@@ -31,7 +31,7 @@ class BoolResult:
         return self._value
 
 
-def _find_children(wrapper: Any, kind: Any = QtCore.QObject, name: Any = None) -> list[Any]:
+def _find_children(wrapper: Any, kind: Any = QtCore.QObject, name: Any = None) -> tuple[Any, ...]:
     from .wrapping import unwrap, wrap
 
     if isinstance(kind, str):
@@ -41,7 +41,7 @@ def _find_children(wrapper: Any, kind: Any = QtCore.QObject, name: Any = None) -
         found = wrapper._real.findChildren(unwrap(kind))
     else:
         found = wrapper._real.findChildren(unwrap(kind), unwrap(name))
-    return [wrap(child) for child in found]
+    return tuple(wrap(child) for child in found)
 
 
 def _find_child(wrapper: Any, kind: Any, name: Any = None) -> Any:
@@ -135,7 +135,7 @@ SPECIALS: dict[str, dict[str, tuple[Callable[..., Any], bool]]] = {
         "getOpenFileName": (_file(""), True),
         "getSaveFileName": (_file(""), True),
         "getExistingDirectory": (_file(""), True),
-        "getOpenFileNames": (_file([]), True),
+        "getOpenFileNames": (_file(()), True),
     },
     "QInputDialog": {
         "getText": (_input(""), True),

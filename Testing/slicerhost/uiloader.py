@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from PyQt5 import QtCore, QtWidgets, uic
 from PyQt5.uic.exceptions import NoSuchClassError, NoSuchWidgetError, UnsupportedPropertyError
 
-from . import signals
+from . import signals, tooltips
 
 _UIC_ERRORS = (NoSuchClassError, NoSuchWidgetError, UnsupportedPropertyError)
 _MODULE = "slicerhost_custom_widgets"
@@ -34,6 +34,8 @@ class QUiLoader(QtCore.QObject):
             widget = uic.loadUi(io.BytesIO(ET.tostring(root, encoding="utf-8")))
         except (AttributeError, TypeError, *_UIC_ERRORS) as error:
             raise RuntimeError(f"The form asks for something that does not exist: {error}") from error
+        for part in (widget, *widget.findChildren(QtWidgets.QWidget)):
+            tooltips.word_wrap(part)
         if parent is not None:
             widget.setParent(parent)
         for sender, signal, receiver, slot in connections:

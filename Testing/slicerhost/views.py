@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +17,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from slicerhost.boot import Core
+from slicerhost.programs import PYTHON
 
 _TRY = """
 import vtk
@@ -41,7 +41,7 @@ _LAYOUT = "Rep3DPicture"
 def rendering_problem() -> str:
     """Why nothing can be drawn on this machine; "" if it can. Costs a second, once."""
     try:
-        done = subprocess.run([sys.executable, "-c", _TRY], capture_output=True, timeout=120)
+        done = subprocess.run([PYTHON, "-c", _TRY], capture_output=True, timeout=120)
     except subprocess.TimeoutExpired:
         return "a trial of rendering off screen did not end"
     if done.returncode == 0 and b"drawn" in done.stdout:

@@ -1,9 +1,9 @@
 """Wrappers around PyQt5 objects that behave as PythonQt's do in 3D Slicer.
 
 PyQt5 is never changed: every object that an extension sees is a :class:`Wrapper` that holds the real object. Reading an
-attribute that is a Qt property gives its value, assigning sets it, other names are methods, and a name that Qt does not
-know raises. The class of a wrapper mirrors the real class, so ``isinstance(widget, qt.QLabel)`` and derived Python
-classes work.
+attribute that is a Qt property gives its value, assigning sets it, other names are methods, and a name that Slicer's
+Python does not reach raises. The classes of wrappers are flat, as PythonQt's are: a label is a ``qt.QLabel`` and no
+``qt.QWidget``; Python classes may derive from them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from PyQt5 import QtCore, sip
 
-from . import members, threads
+from . import conversion, enums, members, reach, threads
 
 _classes: dict[type, type] = {}
 
@@ -43,16 +43,17 @@ class Wrapper(metaclass=WrapperType, stock=True):
     _real: Any
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
-        refuse_keywords(type(self).__name__, keywords)
-        threads.check(type(self).__name__)
         cls = type(self)
+        overloads = conversion.signatures_of_pyqt(cls._pyqt.__doc__)
+        conversion.refuse_keywords(overloads[0].shown if overloads else f"{cls.__name__}()", keywords)
+        threads.check(cls.__name__)
         if cls._derived:
             from .derived import shell_class
 
             real_class = shell_class(cls)
         else:
             real_class = cls._pyqt
-        bind(self, members.call(real_class, [unwrap(arg) for arg in args]))
+        bind(self, members.call(real_class, overloads, args))
 
     def __getattr__(self, name: str) -> Any:
         # Only reached when the class does not know the name: dynamic properties and children by object name.
@@ -66,12 +67,14 @@ class Wrapper(metaclass=WrapperType, stock=True):
             for child in real.children():
                 if child.objectName() == name:
                     return wrap(child)
-        raise AttributeError(f"{type(self).__name__} has no attribute named '{name}'")
+        lacking = name in (reach.facts(self._pyqt.__name__) or ())
+        hint = " in the test host, although Slicer has it" if lacking else ""
+        raise AttributeError(f"{type(self).__name__} has no attribute named '{name}'{hint}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         cls = type(self)
         member = members.find(cls, name)
-        if isinstance(member, members.Property):
+        if isinstance(member, members.Property | members.Variable):
             member.write(self, value)
         elif member is not None and "_real" in self.__dict__:
             raise AttributeError(f"{member.kind} '{name}' can not be overwritten on {cls.__name__} object")
@@ -126,11 +129,6 @@ class Wrapper(metaclass=WrapperType, stock=True):
         print("\n".join(dir(self)))
 
 
-def refuse_keywords(name: str, keywords: dict[str, Any]) -> None:
-    if keywords:
-        raise TypeError(f"{name}() takes no keyword arguments, as in PythonQt (got {', '.join(sorted(keywords))})")
-
-
 def bind(wrapper: Wrapper, real: Any) -> None:
     """Join a wrapper and its real object. A derived wrapper carries state, so the real object keeps it alive."""
     object.__setattr__(wrapper, "_real", real)
@@ -150,13 +148,10 @@ def wrapper_class(real_class: type) -> type:
         return Wrapper
     known = _classes.get(real_class)
     if known is None:
-        bases = tuple(dict.fromkeys(wrapper_class(base) for base in real_class.__bases__ if _is_qt(base)))
-        bases = tuple(b for b in bases if not any(o is not b and issubclass(o, b) for o in bases)) or (Wrapper,)
-        namespace = members.describe(real_class)
-        namespace["_pyqt"] = real_class
-        namespace["__module__"] = "qt"
-        known = WrapperType(real_class.__name__, bases, namespace, stock=True)
-        _classes[real_class] = known
+        known = WrapperType(real_class.__name__, (Wrapper,), {"_pyqt": real_class, "__module__": "qt"}, stock=True)
+        _classes[real_class] = known  # before its members, among which it may be itself
+        for name, member in members.describe(real_class).items():
+            setattr(known, name, member)
     return known
 
 
@@ -164,16 +159,11 @@ def _is_qt(cls: type) -> bool:
     return isinstance(cls, sip.wrappertype)
 
 
-def is_flags(cls: type) -> bool:
-    """Whether a PyQt5 class is a set of flags (``Qt.Alignment``); such values are left as they are, like enums."""
-    return isinstance(cls, sip.wrappertype) and hasattr(cls, "__invert__")
-
-
 def wrap(value: Any) -> Any:
-    """What an extension gets for a value that PyQt5 returned; containers are wrapped item by item."""
+    """What an extension gets for a value that PyQt5 returned; lists become tuples, flags numbers, as in PythonQt."""
     if isinstance(value, sip.simplewrapper):
-        if is_flags(type(value)):
-            return value
+        if enums.is_flags(type(value)):
+            return int(value)
         known = bound_wrapper(value)
         if known is not None:
             return known
@@ -181,8 +171,10 @@ def wrap(value: Any) -> Any:
         wrapper = Wrapper.__new__(wrapper_class(cls))
         bind(wrapper, value)
         return wrapper
+    if isinstance(value, int) and enums.is_enum(type(value)):
+        return enums.published(type(value))(int(value))
     if type(value) in (list, tuple):
-        return type(value)(wrap(item) for item in value)
+        return tuple(wrap(item) for item in value)
     if type(value) is dict:
         return {key: wrap(item) for key, item in value.items()}
     return value
@@ -194,6 +186,8 @@ def unwrap(value: Any) -> Any:
         return value._real
     if isinstance(value, WrapperType):
         return value._pyqt
+    if isinstance(value, enums.EnumValue):
+        return value.to_qt()
     if type(value) in (list, tuple):
         return type(value)(unwrap(item) for item in value)
     if type(value) is dict:

@@ -45,6 +45,7 @@ class Stage:
     def leave(self) -> None:
         """Put back what the parameter node keeps when the scene is closed."""
         self.parameters.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere)
+        self.parameters.SetMaskSegmentID(None)
         self.parameters.SetSourceVolumeIntensityMask(False)
         self.parameters.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteAllSegments)
         slicer.util.selectModule("SampleData")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_the_fixture_fails_tests_that_leave_something_behind(slicer_host, tmp_pa
     (tmp_path / "conftest.py").write_text((GUI / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "test_left.py").write_text(LEFT_BEHIND, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(GUI.parent), "QT_QPA_PLATFORM": "offscreen"}
-    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", str(tmp_path)]
+    command = [shutil.which("PythonSlicer"), "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
     lines = done.stdout.splitlines()
     erred = {line.split("::")[1].split(" ")[0] for line in lines if line.startswith("ERROR ") and "::" in line}

@@ -50,7 +50,7 @@ def connection(sender, signal, receiver, slot):
 def test_the_form_is_as_designed(form):
     widgets = form.widget.ui
     assert widgets.inputLabel.text == "Volume:"
-    assert widgets.inputSelector.nodeTypes == ["vtkMRMLScalarVolumeNode"]
+    assert widgets.inputSelector.nodeTypes == ("vtkMRMLScalarVolumeNode",)
     assert widgets.inputSelector.addEnabled is False
     assert (widgets.thresholdSlider.minimum, widgets.thresholdSlider.maximum) == (-100, 500)
     assert widgets.inputsCollapsibleButton.text == "Inputs"

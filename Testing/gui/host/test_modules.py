@@ -50,7 +50,7 @@ def test_what_the_module_says_of_itself(slicer_host, threshold):
 
     module = slicer.modules.codethreshold
     assert (module.title, module.name) == ("Code Threshold", "CodeThreshold")
-    assert module.categories == ["Examples"]
+    assert module.categories == ("Examples",)
     assert module.path.endswith("CodeThreshold.py")
     assert "codethreshold.html" in module.helpText
     assert slicer.util.modulePath("CodeThreshold") == module.path
@@ -97,8 +97,8 @@ def test_reload_takes_the_new_source(slicer_host, form_copy):
     assert new.widget is not old.widget
     assert new.panel is old.panel
     slicer.util.addVolumeFromArray(np.zeros((1, 1, 2), np.int16), name="CT")
-    assert new.widget.ui.applyButton.toolTip == "Count again"
-    assert old.widget.ui.applyButton.toolTip != "Count again", "the old panel is cleaned up and silent"
+    assert new.widget.ui.applyButton.toolTip == "<p>Count again</p>"
+    assert old.widget.ui.applyButton.toolTip != "<p>Count again</p>", "the old panel is cleaned up and silent"
     assert not old.widget.ui.applyButton.visible
 
 

@@ -136,7 +136,7 @@ def test_classes(selector):
     selector.showChildNodeTypes = False
     assert selector.nodeCount() == 0
     selector.nodeTypes = [VOLUME, SEGMENTATION, ""]
-    assert selector.nodeTypes == [VOLUME, SEGMENTATION]
+    assert selector.nodeTypes == (VOLUME, SEGMENTATION)
     assert selector.nodeCount() == 1
 
 

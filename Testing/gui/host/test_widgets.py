@@ -26,10 +26,10 @@ def test_a_section_folds_its_children(slicer_host):
     section.show()
     slicer_host.process_events()
     seen = listen(section, "contentsCollapsed(bool)")
-    open_height = section.sizeHint().height()
+    open_height = section.sizeHint.height()
     section.collapsed = True
     assert not shown.visible
-    assert section.sizeHint().height() < open_height
+    assert section.sizeHint.height() < open_height
     slicer_host.click(section)
     assert section.collapsed is False
     assert shown.visible
@@ -55,17 +55,19 @@ def test_a_slider_widget(slicer_host):
     slider = ctk.ctkSliderWidget()
     seen = listen(slider, "valueChanged(double)")
     assert (slider.minimum, slider.maximum, slider.value) == (0, 99, 0)
-    slider.setRange(-1, 1)
+    slider.minimum, slider.maximum = -1, 1
     slider.decimals = 3
     slider.singleStep = 0.125
     slider.value = 0.25
     slider.value = 0.25
     slider.value = 7
     assert seen == [0.25, 1.0]
-    slider.spinBox().value = 0.5
+    slider.findChild("QDoubleSpinBox").value = 0.5
     assert slider.value == 0.5
-    slider.slider().value = 0
+    slider.findChild("QSlider").value = -8
     assert slider.value == -1
+    slider.value = 0.3331
+    assert slider.value == pytest.approx(0.3331), "decimals and steps are for the display and for hands"
     with pytest.raises(AttributeError):
         slider.valu = 3
 
@@ -186,7 +188,7 @@ def test_the_table_of_segments(slicer_host, segmentation):
 
     view = slicer.qMRMLSegmentsTableView()
     view.setSegmentationNode(segmentation)
-    assert view.displayedSegmentIDs() == ["liver", "spleen"]
+    assert view.displayedSegmentIDs() == ("liver", "spleen")
     table = view.tableWidget()
     table.item(0, 0).setCheckState(qt.Qt.Unchecked)
     assert not segmentation.GetDisplayNode().GetSegmentVisibility("liver")
@@ -195,7 +197,7 @@ def test_the_table_of_segments(slicer_host, segmentation):
     segmentation.GetSegmentation().RemoveSegment("liver")
     assert view.segmentCount == 1
     view.setSelectedSegmentIDs(["spleen"])
-    assert view.selectedSegmentIDs() == ["spleen"]
+    assert view.selectedSegmentIDs() == ("spleen",)
     view.textFilter = "kidney"
     assert view.segmentCount == 0
 
@@ -239,7 +241,7 @@ def test_coordinates(slicer_host):
     widget = ctk.ctkCoordinatesWidget()
     widget.coordinates = "1,2.5,-3"
     assert widget.coordinates == "1,2.5,-3"
-    widget.setDimension(2)
+    widget.dimension = 2
     assert (widget.dimension, widget.coordinates) == (2, "1,2.5")
 
 

@@ -70,7 +70,7 @@ class Panel:
 
     def options(self) -> None:
         """Open the Options section."""
-        self.ui.optionsSection.setCollapsed(False)
+        self.ui.optionsSection.collapsed = False
         self.host.process_events()
 
     def overlap(self, value: float) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 
 def start(panel, scans, results) -> None:
     panel.choose_task("msd-hippocampus")
-    panel.ui.optionsSection.setCollapsed(False)
+    panel.ui.optionsSection.collapsed = False
     panel.overlap(0.0)
-    panel.ui.batchSection.setCollapsed(False)
+    panel.ui.batchSection.collapsed = False
     panel.host.process_events()
     assert "folder with the scans" in panel.ui.batchRunButton.toolTip
     panel.ui.batchInputPath.setCurrentPath(str(scans))
@@ -32,7 +32,7 @@ def test_a_folder_is_segmented_and_a_bad_scan_is_named(panel, data, hippocampus,
     (scans / "bad.nii.gz").write_bytes(b"not a scan")
     start(panel, scans, results)
     panel.host.click(panel.ui.batchRunButton)
-    assert not panel.ui.applyButton.enabled and panel.ui.applyButton.toolTip == "A batch is running."
+    assert not panel.ui.applyButton.enabled and panel.ui.applyButton.toolTip == "<p>A batch is running.</p>"
     assert panel.ui.batchCancelButton.enabled and panel.ui.batchProgressBar.visible
     panel.wait_idle()
     assert "1 done, 0 skipped, 1 failed" in panel.message

@@ -94,7 +94,7 @@ def test_deleting_chosen_nodes_is_noticed(panel, made_up):
     assert panel.ui.roiSelector.currentNode() is None and panel.ui.applyButton.enabled
     slicer.mrmlScene.RemoveNode(panel.ui.volumeSelector.currentNode())
     panel.host.process_events()
-    assert not panel.ui.applyButton.enabled and panel.ui.applyButton.toolTip == "Choose a volume."
+    assert not panel.ui.applyButton.enabled and panel.ui.applyButton.toolTip == "<p>Choose a volume.</p>"
 
 
 def test_a_deleted_parameter_node_is_made_again(panel, made_up):
@@ -190,7 +190,7 @@ def test_leaving_the_module_lets_a_run_go_on(panel, hippocampus):
 
 
 def test_the_log_is_copied(panel):
-    panel.ui.logSection.setCollapsed(False)
+    panel.ui.logSection.collapsed = False
     panel.host.process_events()
     panel.host.click(panel.ui.logClearButton)
     panel.widget.context.log("warning", "something to report")

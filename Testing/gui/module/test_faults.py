@@ -71,7 +71,7 @@ def test_the_volume_is_deleted_during_a_run(panel, head_and_neck):
     slicer.mrmlScene.RemoveNode(volume)
     panel.wait_idle(10)
     assert "short-lived was deleted during the run" in panel.message
-    assert panel.ui.applyButton.toolTip == "Choose a volume." and not panel.ui.applyButton.enabled
+    assert panel.ui.applyButton.toolTip == "<p>Choose a volume.</p>" and not panel.ui.applyButton.enabled
     assert not results()
 
 
@@ -125,7 +125,7 @@ def test_a_run_that_needs_too_much_or_is_long_waits_for_a_word(panel, made_up, m
     panel.apply()
     assert panel.state.job is None and panel.ui.confirmFrame.visible
     assert "needs about 900.0 GB of this computer's memory" in panel.ui.confirmLabel.text
-    assert not panel.ui.applyButton.enabled and panel.ui.applyButton.toolTip == "Answer the question above."
+    assert not panel.ui.applyButton.enabled and panel.ui.applyButton.toolTip == "<p>Answer the question above.</p>"
     panel.host.click(panel.ui.declineButton)
     assert not panel.ui.confirmFrame.visible and not results()
 

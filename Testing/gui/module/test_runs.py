@@ -57,7 +57,7 @@ def test_a_volume_under_a_turned_transform(panel, hippocampus, backend):
     panel.apply()
     panel.wait_job("segment")
     assert not panel.ui.applyButton.enabled, "a second Apply must not be possible"
-    assert panel.ui.applyButton.toolTip == "A segmentation is running."
+    assert panel.ui.applyButton.toolTip == "<p>A segmentation is running.</p>"
     panel.widget.panels.run.apply()  # and has no effect from elsewhere
     assert panel.ui.cancelButton.enabled and panel.ui.progressBar.visible and panel.ui.stageLabel.visible
     panel.wait_idle()
@@ -121,7 +121,7 @@ def test_a_region_and_some_structures_into_a_segmentation_that_has_others(panel,
     panel.host.choose(panel.ui.roiSelector, "box")
     panel.host.choose(panel.ui.segmentationSelector, "mine")
     panel.host.click(panel.ui.noStructuresButton)
-    assert panel.ui.applyButton.toolTip == "Check at least one structure."
+    assert panel.ui.applyButton.toolTip == "<p>Check at least one structure.</p>"
     import qt
 
     for row in range(panel.ui.structuresList.count):

@@ -21,7 +21,7 @@ def manager(panel, weights_folder):
     """The panel with an empty weights folder, the section open."""
     shutil.rmtree(weights_folder, ignore_errors=True)
     reload(panel)
-    panel.ui.weightsSection.setCollapsed(False)
+    panel.ui.weightsSection.collapsed = False
     panel.host.process_events()
     yield panel
     shutil.rmtree(weights_folder, ignore_errors=True)
@@ -168,7 +168,7 @@ def test_published_weights_are_downloaded_and_verified(manager, weights_folder, 
     assert "A second training" in details and url in details and not manager.ui.removeButton.enabled
     manager.host.click(manager.ui.downloadButton)
     assert manager.ui.downloadButton.text == "Cancel download" and manager.ui.weightsProgressBar.visible
-    assert manager.ui.applyButton.toolTip == "Weights are being checked or copied."
+    assert manager.ui.applyButton.toolTip == "<p>Weights are being checked or copied.</p>"
     manager.host.wait_until(lambda: manager.state.job is None and not manager.state.loading, 60)
     listed = [row[2] for row in rows(manager)]
     if intact:

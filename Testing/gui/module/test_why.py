@@ -16,10 +16,10 @@ AT = (17, 29, 14)  # in the anterior hippocampus of the scan
 def why(panel):
     """The panel with the section open and the task chosen."""
     panel.choose_task(TASK)
-    panel.ui.whySection.setCollapsed(False)
+    panel.ui.whySection.collapsed = False
     panel.host.process_events()
     yield panel
-    panel.ui.whySection.setCollapsed(True)
+    panel.ui.whySection.collapsed = True
 
 
 def node_ids() -> set[str]:

@@ -10,6 +10,7 @@ from . import (
     node_combo_box,
     numbers,
     paths,
+    ranges,
     segment_selector,
     segments,
     tables,
@@ -26,7 +27,19 @@ def _classes(*modules: object) -> dict[str, type]:
 
 
 _ALL = _classes(
-    *(choices, collapsible, coordinates, mrml, node_combo_box, numbers, paths, segment_selector, segments, tables)
+    *(
+        choices,
+        collapsible,
+        coordinates,
+        mrml,
+        node_combo_box,
+        numbers,
+        paths,
+        ranges,
+        segment_selector,
+        segments,
+        tables,
+    )
 )
 CTK: dict[str, type] = {name: cls for name, cls in _ALL.items() if name.startswith("ctk")}
 MRML: dict[str, type] = {name: cls for name, cls in _ALL.items() if not name.startswith("ctk")}

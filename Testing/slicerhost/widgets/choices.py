@@ -11,22 +11,10 @@ class ctkComboBox(QtWidgets.QComboBox):
     """A combo box with a text for "nothing chosen"."""
 
     NeverScroll, AlwaysScroll, ScrollWithFocus, ScrollWithNoVScrollBar = 0, 1, 2, 3
-    defaultTextChanged = QtCore.pyqtSignal(str)
-    currentUserDataAsStringChanged = QtCore.pyqtSignal(str)
 
-    defaultText, setDefaultText = stored(str, "defaultText", "", "_show")
+    defaultText, setDefaultText = stored(str, "defaultText", "", "update")
     elideMode, setElideMode = stored(int, "elideMode", 3)
     scrollWheelEffect, setScrollWheelEffect = stored(int, "scrollWheelEffect", 1)
-
-    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.currentIndexChanged.connect(
-            lambda _index: self.currentUserDataAsStringChanged.emit(self.currentUserDataAsString)
-        )
-
-    def _show(self) -> None:
-        self.defaultTextChanged.emit(self.defaultText)
-        self.update()
 
     def setCurrentUserDataAsString(self, text: str) -> None:
         self.setCurrentIndex(self.findData(text))
@@ -122,6 +110,13 @@ class ctkMessageBox(QtWidgets.QMessageBox):
             QtCore.QSettings().setValue(self.dontShowAgainSettingsKey, chosen)
 
 
+class ctkCheckBox(QtWidgets.QCheckBox):
+    """A check box whose mark may be a picture."""
+
+    indicatorIcon, setIndicatorIcon = stored(QtGui.QIcon, "indicatorIcon", None)
+    indicatorIconSize, setIndicatorIconSize = stored(QtCore.QSize, "indicatorIconSize", QtCore.QSize())
+
+
 class ctkPushButton(QtWidgets.QPushButton):
     """A push button with alignments for its text and icon."""
 
@@ -168,11 +163,6 @@ class ctkSearchBox(QtWidgets.QLineEdit):
     """A line to search in."""
 
     showSearchIcon, setShowSearchIcon = stored(bool, "showSearchIcon", False)
-    alwaysShowClearIcon, setAlwaysShowClearIcon = stored(bool, "alwaysShowClearIcon", False)
-    defaultText, setDefaultText = stored(str, "defaultText", "Search...", "_fill")
-
-    def _fill(self) -> None:
-        self.setPlaceholderText(self.defaultText)
 
 
 class ctkColorPickerButton(QtWidgets.QPushButton):

@@ -1,4 +1,9 @@
-"""Observers of VTK objects that end with the widget that holds them."""
+"""Observers of VTK objects that end with the widget that holds them.
+
+VTK keeps a Python observer, but Python's collector counts it as part of the observed object's Python side: where that
+is garbage while the C++ object lives on, the observer is emptied and the next event crashes the process. So what is
+observed stays referenced, outside any cycle, until the observer has been removed.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,9 @@ class Observers:
     def __init__(self, owner: Any) -> None:
         self._owner = weakref.ref(owner)
         self._held: list[tuple[Any, int]] = []
+        end = weakref.finalize(self, _remove, self._held)
+        end.atexit = False
+        owner.destroyed.connect(end)
 
     def add(self, subject: Any, event: Any, method: Callable[..., None], *, with_node: bool = False) -> None:
         """Call ``method(owner)``, or ``method(owner, node)`` for events that carry a node."""
@@ -45,3 +53,9 @@ class Observers:
             if subject is None or held is subject:
                 held.RemoveObserver(tag)
                 self._held.remove((held, tag))
+
+
+def _remove(held: list[tuple[Any, int]]) -> None:
+    while held:
+        subject, tag = held.pop()
+        subject.RemoveObserver(tag)

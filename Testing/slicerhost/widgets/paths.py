@@ -17,7 +17,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):
     Dirs, Files, Drives, NoSymLinks, AllEntries, TypeMask = 0x001, 0x002, 0x004, 0x008, 0x007, 0x00F
     Readable, Writable, Executable, PermissionMask = 0x010, 0x020, 0x040, 0x070
     Modified, Hidden, System, AccessMask, AllDirs, CaseSensitive = 0x080, 0x100, 0x200, 0x3F0, 0x400, 0x800
-    NoDot, NoDotDot, NoDotAndDotDot, NoFilter = 0x2000, 0x4000, 0x1000, -1
+    NoDot, NoDotDot, NoDotAndDotDot, NoFilter = 0x2000, 0x4000, 0x6000, -1
     ShowDirsOnly, DontResolveSymlinks, DontConfirmOverwrite, DontUseSheet = 1, 2, 4, 8
     DontUseNativeDialog, ReadOnly, HideNameFilterDetails = 16, 32, 64
     AdjustToContents, AdjustToContentsOnFirstShow, AdjustToMinimumContentsLength = 0, 1, 2
@@ -26,7 +26,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):
     validInputChanged = QtCore.pyqtSignal(bool)
 
     label, setLabel = stored(str, "label", "")
-    filters, setFilters = stored(int, "filters", 0x007)
+    filters, setFilters = stored(int, "filters", AllEntries | NoDotAndDotDot | Readable | Executable)
     options, setOptions = stored(int, "options", 0)
     settingKey, setSettingKey = stored(str, "settingKey", "", "retrieveHistory")
     showBrowseButton, setShowBrowseButton = stored(bool, "showBrowseButton", True, "_show")
