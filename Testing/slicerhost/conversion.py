@@ -18,6 +18,7 @@ from typing import Any
 from PyQt5 import QtCore, QtGui, QtNetwork, QtSvg, QtWidgets
 
 from .enums import EnumValue, is_enum, is_flags
+from .handles import unwrap
 
 _MODULES = (QtCore, QtGui, QtWidgets, QtNetwork, QtSvg)
 _PLAIN = (str, bytes, int, float)
@@ -94,8 +95,6 @@ def to_list(value: Any, strict: bool) -> list[Any]:
 
 
 def to_anything(value: Any, _strict: bool) -> Any:
-    from .wrapping import unwrap
-
     return unwrap(value)
 
 
@@ -145,7 +144,8 @@ _CPP |= {"QVariant": to_anything, "const char*": to_text, "QList<QString>": to_t
 _CPP |= {"qSlicerIO::IOFileType": to_text, "qSlicerIO::IOProperties": to_anything}
 
 
-def _class_named(name: str) -> type | None:
+def class_named(name: str) -> type | None:
+    """The class or enumeration of PyQt5 that is called so, with its scope: ``Qt.Alignment``."""
     scope, *rest = name.split(".")
     found = next((getattr(module, scope) for module in _MODULES if hasattr(module, scope)), None)
     for part in rest:
@@ -165,7 +165,7 @@ def of_python(text: str, none: bool = False) -> Converter:
         return _one_of([of_python(part, none) for part in _split(inner)])
     if outer in ("Iterable", "List", "Sequence"):
         return to_texts if inner in ("str", "Optional[str]") else to_list
-    cls = _class_named(text)
+    cls = class_named(text)
     if cls is None:
         return to_anything
     if is_enum(cls) or is_flags(cls):
@@ -187,8 +187,8 @@ def of_cpp(text: str) -> Converter:
         return to_list
     if "::" in text:
         return to_integer
-    if re.fullmatch(r"Q[A-Z]\w*", text) and _class_named(text) is not None:
-        return _to_object(lambda real: isinstance(real, _class_named(text)), False)
+    if re.fullmatch(r"Q[A-Z]\w*", text) and class_named(text) is not None:
+        return _to_object(lambda real: isinstance(real, class_named(text)), False)
     return to_anything
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 
-from PyQt5 import QtCore, QtGui, QtNetwork, QtSvg, QtWidgets, sip
+from PyQt5 import QtCore, sip
 
 from . import conversion, members, reach, wrapping
 
-_MODULES = (QtCore, QtGui, QtWidgets, QtNetwork, QtSvg)
-
 
 def _qt_class(name: str) -> type | None:
-    found = next((getattr(module, name) for module in _MODULES if hasattr(module, name)), None)
+    found = conversion.class_named(name)
     return found if isinstance(found, sip.wrappertype) else None
 
 

@@ -22,7 +22,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets, sip
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import slicerhost
-from slicerhost import members
+from slicerhost import namespaces
 
 OUT = Path(__file__).with_name("reach.json")
 _OURS = ("ctk", "qMRML", "qSlicer")
@@ -83,7 +83,7 @@ def hidden_of_qt(table: dict[str, Any]) -> dict[str, list[str]]:
     for name, cls in sorted(classes.items(), key=lambda item: (len(item[1].__mro__), item[0])):  # bases first
         entry = table[name]
         known = _ALWAYS.union(*(entry[kind] for kind in ("methods", "signals", "properties", "values", "types")))
-        lost = {n for n in members.callables(cls) if n not in known and n.rstrip("_") not in known}
+        lost = {n for n in namespaces.callables(cls) if n not in known and n.rstrip("_") not in known}
         for base in cls.__mro__[1:]:
             inherited = {n for n in hidden.get(base.__name__, ()) if n[0] != "+"}
             lost = (lost - inherited) | {f"+{n}" for n in inherited - lost}

@@ -13,15 +13,15 @@ from typing import Any, ClassVar
 
 from PyQt5 import QtCore, sip
 
-from . import conversion, enums, members, reach, threads
+from . import conversion, enums, members, namespaces, reach, threads
+from .handles import Handle, HandleType, unwrap
 
 _classes: dict[type, type] = {}
 
 
-class WrapperType(type):
+class WrapperType(HandleType):
     """Type of the wrapper classes; a class that an extension derives from one is marked as derived."""
 
-    _pyqt: type
     _derived: bool
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **settings: Any) -> WrapperType:
@@ -35,12 +35,11 @@ class WrapperType(type):
         return cls.__name__
 
 
-class Wrapper(metaclass=WrapperType, stock=True):
+class Wrapper(Handle, metaclass=WrapperType, stock=True):
     """What an extension holds instead of a Qt object."""
 
     _pyqt: ClassVar[type] = sip.simplewrapper
     _derived: ClassVar[bool] = False
-    _real: Any
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         cls = type(self)
@@ -150,7 +149,7 @@ def wrapper_class(real_class: type) -> type:
     if known is None:
         known = WrapperType(real_class.__name__, (Wrapper,), {"_pyqt": real_class, "__module__": "qt"}, stock=True)
         _classes[real_class] = known  # before its members, among which it may be itself
-        for name, member in members.describe(real_class).items():
+        for name, member in namespaces.describe(real_class).items():
             setattr(known, name, member)
     return known
 
@@ -177,19 +176,4 @@ def wrap(value: Any) -> Any:
         return tuple(wrap(item) for item in value)
     if type(value) is dict:
         return {key: wrap(item) for key, item in value.items()}
-    return value
-
-
-def unwrap(value: Any) -> Any:
-    """What PyQt5 is given for a value of an extension."""
-    if isinstance(value, Wrapper):
-        return value._real
-    if isinstance(value, WrapperType):
-        return value._pyqt
-    if isinstance(value, enums.EnumValue):
-        return value.to_qt()
-    if type(value) in (list, tuple):
-        return type(value)(unwrap(item) for item in value)
-    if type(value) is dict:
-        return {key: unwrap(item) for key, item in value.items()}
     return value

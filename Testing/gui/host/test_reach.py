@@ -92,7 +92,7 @@ def test_an_argument_of_another_class_is_refused(slicer_host):
 
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
     button = slicer.qMRMLSegmentationShow3DButton()
-    with pytest.raises(ValueError, match="matching overload"):
+    with pytest.raises(ValueError, match="with wrong arguments"):
         button.setSegmentationNode(3)
     selector = slicer.qMRMLNodeComboBox()
     with pytest.raises(ValueError, match="with wrong arguments"):
