@@ -53,7 +53,10 @@ def segment(
     roi: str = typer.Option("", help="Only this region: R0,R1,A0,A1,S0,S1 in mm (right, anterior, superior)."),
     format: str = typer.Option("", "--format", help="nii.gz (default), nii, nrrd, seg.nrrd or dcm (DICOM SEG)."),
     structures: str = typer.Option("", help="Keep only these structures, e.g. liver,spleen (keys of the task)."),
-    series: str = typer.Option("", help="Series instance UID, for a DICOM folder that holds several series."),
+    series: str = typer.Option(
+        "",
+        help="Series instance UID of a DICOM folder with several; UID:2: the second volume of a series with several.",
+    ),
     postprocess: Path = typer.Option(None, "--postprocess", help="Apply rules of `rep3d postprocess learn`."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Redo results that exist already."),
     ray: str = typer.Option(

@@ -10,6 +10,7 @@ import numpy as np
 
 from rep3d.data.volume import Geometry
 from rep3d.io.dicom.frames import Frame
+from rep3d.io.dicom.headers import text
 
 TOLERANCE = 0.1  # voxel: no corner of a slice may lie farther from where the grid puts it
 NOTICE = 0.01  # voxel: what is said
@@ -41,7 +42,7 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
     Raises:
         Misfit: some corner would lie more than TOLERANCE voxels off; it says which, by how much and why.
     """
-    _check_sizes(frames)
+    _check_alike(frames)
     axes = np.asarray([f.orientation for f in frames])  # [n, 2, 3]
     row, column = np.median(axes, axis=0)
     if np.abs(axes - np.stack([row, column])).max() > OTHER_PLANE:
@@ -178,12 +179,17 @@ def _uneven(frames: list[Frame], steps: np.ndarray, off_mm: float) -> Misfit:
     )
 
 
-def _check_sizes(frames: Sequence[Frame]) -> None:
+def _check_alike(frames: Sequence[Frame]) -> None:
+    """Refuse pictures of several sizes, and places that are measured from different origins."""
     sizes = [f"{c} x {r}" for c, r in (f.size for f in frames)]
     if len(set(sizes)) > 1:
         raise Misfit(
             f"the images have different sizes: {_rarest(frames, sizes)}", "Export the scan alone.", doubled=True
         )
+    origins = [text(f.header.dataset, "FrameOfReferenceUID") for f in frames]
+    if len(set(origins)) > 1:
+        reason = f"the slices lie in different frames of reference (FrameOfReferenceUID): {_rarest(frames, origins)}"
+        raise Misfit(reason, "Export the scan alone.", doubled=True)
 
 
 def _doubled(frames: list[Frame], steps: np.ndarray) -> str:
@@ -205,6 +211,6 @@ def _rarest(frames: Sequence[Frame], kinds: Sequence) -> str:
     parts = []
     for kind, count in counts[:4]:
         first = frames[list(kinds).index(kind)].name
-        text = kind if isinstance(kind, str) else "orientation " + "\\".join(f"{v:g}" for v in kind)
-        parts.append(f"{text} in {count} ({first}{' ...' if count > 1 else ''})")
+        shown = kind if isinstance(kind, str) else "orientation " + "\\".join(f"{v:g}" for v in kind)
+        parts.append(f"{shown or 'none'} in {count} ({first}{' ...' if count > 1 else ''})")
     return "; ".join(parts) + (f"; {len(counts) - 4} more kinds" if len(counts) > 4 else "")

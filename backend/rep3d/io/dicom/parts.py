@@ -16,6 +16,8 @@ MOST_PARTS = 500
 
 # what may tell volumes apart, with the functional group that holds it in a file of many frames
 _KEYS = {
+    "StudyInstanceUID": (),
+    "FrameOfReferenceUID": (),
     "StackID": ("FrameContentSequence",),
     "AcquisitionNumber": (),
     "FrameAcquisitionNumber": ("FrameContentSequence",),
