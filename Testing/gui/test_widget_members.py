@@ -81,6 +81,32 @@ def test_the_classes_of_most_widgets_are_found():
             "class P:\n def __init__(self):\n  self.s = ctk.ctkSliderWidget()\nP().s.setPrefix('x')",
             "ctkSliderWidget.setP",
         ),
+        (
+            "w = [ctk.ctkSliderWidget() for i in 'ab']\nfor s in w:\n s.setMaximum(1)",
+            "ctkSliderWidget.setMaximum is not",
+        ),
+        ("w = {}\nw['a'] = ui.slider\nw['a'].setMaximum(1)", "ctkSliderWidget.setMaximum is not reachable"),
+        (
+            "w = {'a': ui.slider}\nfor n, s in w.items():\n s.setMaximum(1)",
+            "ctkSliderWidget.setMaximum is not reachable",
+        ),
+        (
+            "w = []\nw.append(ui.slider)\nfor i, s in enumerate(w):\n s.setMinimum(1)",
+            "ctkSliderWidget.setMinimum is not",
+        ),
+        (
+            "from ctk import ctkSliderWidget\nctkSliderWidget().setMaximum(1)",
+            "ctkSliderWidget.setMaximum is not reachable",
+        ),
+        ("def f(s: ctk.ctkSliderWidget):\n s.setMaximum(1)", "ctkSliderWidget.setMaximum is not reachable"),
+        (
+            "w = slicer.util.childWidgetVariables(x)\nw.slider.setMaximum(1)",
+            "ctkSliderWidget.setMaximum is not reachable",
+        ),
+        ("getattr(self.ui, 'slider').setMaximum(1)", "ctkSliderWidget.setMaximum is not reachable"),
+        ("class D(qt.QDialog):\n def f(self):\n  super().setTitle('x')", "QDialog.setTitle is not reachable"),
+        ("b.connect('clicked()', lambda: self.ui.slider.setRange(0, 1))", "ctkSliderWidget.setRange is not reachable"),
+        ("functools.partial(ui.slider.setMaximum, 3)", "ctkSliderWidget.setMaximum is not reachable"),
         ("qt.QLabel().text()", "QLabel.text is a property: it has a value and is not called"),
         ("qt.QLabel().sizeHint()", "QLabel.sizeHint is a property"),
         ("qt.QComboBox().count = 3", "QComboBox.count cannot be set: it is a constant"),

@@ -25,8 +25,8 @@ def _of_attribute(program: Program, node: ast.AST, calls: dict[int, ast.Call]) -
     if not isinstance(node, ast.Attribute):
         return
     call = calls.get(id(node))
-    scope = class_called(node.value)
-    if scope is not None and scope not in program.bases:
+    scope = class_called(node.value) if not program.types(node.value) else None
+    if scope is not None and scope not in program.bases and is_known(scope):
         if kind_of(scope, node.attr) is None:
             yield f"{scope}.{node.attr} is not reachable"
         return

@@ -3,7 +3,8 @@
 Classes come from constructors (``ctk.ctkSliderWidget()``), forms (``ui.applyButton``), what methods return and a few
 objects that Slicer hands out. They are followed through names, attributes of ``self``, loops over literal tuples, and
 the arguments and results of the extension's own functions. What stays unknown is not judged. ``QWidget*`` is what a
-method returns as a QWidget: it may be of a class that derives from it.
+method returns as a QWidget: it may be of a class that derives from it. ``QLabel[]`` is a list, tuple or dict of labels,
+``{form}`` the object whose attributes are the widgets of a form.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _GIVEN = {
     "slicer.modules.segmenteditor.widgetRepresentation().self().editor": "qMRMLSegmentEditorWidget",
 }
 _LOOPS = (ast.For, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)  # each has its own loop variables
+# What gives a name, an attribute or a result its value.
+_TELLING = (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.arg, ast.For, ast.comprehension, ast.Return, ast.Call)
 _WIDGET = re.compile(r"(Q[A-Z]|ctk|qMRML|qSlicer)\w+$")
 Types = set[str]
 
@@ -36,15 +39,15 @@ def form_classes(form: Path) -> dict[str, str]:
     return found | {str(e.get("name")): "QAction" for e in root.iter("action")}
 
 
-def class_called(node: ast.AST) -> str | None:
-    """The widget class that ``qt.X``, ``ctk.X`` or ``slicer.X`` names, if it is one."""
-    if (
-        isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id in ("qt", "ctk", "slicer")
-    ):
-        return node.attr if _WIDGET.match(node.attr) else None
-    return None
+def class_called(node: ast.AST | None) -> str | None:
+    """The widget class that ``qt.X``, ``ctk.X``, ``slicer.X``, an imported ``X`` or "X" as an annotation names."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        name = node.value.rpartition(".")[2]
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        name = node.attr
+    else:
+        name = node.id if isinstance(node, ast.Name) else ""
+    return name if _WIDGET.match(name) else None
 
 
 class Program:
@@ -70,10 +73,11 @@ class Program:
         for tree in self.trees.values():
             self._read(tree, tree, "")
         self._known: dict[ast.AST, Types] = {}  # answers, until something new is known
+        telling = [node for node in self._scope if isinstance(node, _TELLING)]
         count, before = 0, -1
         while count != before:
             self._known.clear()
-            for node in list(self._scope):
+            for node in telling:
                 self._follow(node)
             tables = (self._names, self._fields, self._results)
             count, before = sum(len(types) for table in tables for types in table.values()), count
@@ -102,14 +106,22 @@ class Program:
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 self._bind(target, node.value)
-        elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
-            self._bind(node.target, node.value)
-        elif isinstance(node, ast.For | ast.comprehension) and isinstance(node.iter, ast.Tuple | ast.List):
-            for item in _items(node.iter):
-                self._bind(node.target, item, node if isinstance(node, ast.For) else self._scope[node])
+        elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
+            annotated = class_called(getattr(node, "annotation", None))
+            self._give(node.target, {annotated} - {None}, self._function(node))
+            if node.value is not None:
+                self._bind(node.target, node.value)
+        elif isinstance(node, ast.arg):
+            annotated = class_called(node.annotation)
+            self._names[self._function(node), node.arg] |= {annotated} - {None}
+        elif isinstance(node, ast.For | ast.comprehension):
+            self._loop(node.target, node.iter, node if isinstance(node, ast.For) else self._scope[node])
         elif isinstance(node, ast.Return) and node.value is not None:
             self._results[self._function(node)] |= self.types(node.value)
         elif isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Attribute) and node.func.attr in ("append", "insert", "setdefault"):
+                held = {f"{one}[]" for one in self.types(node.args[-1])} if node.args else set()
+                self._give(node.func.value, held, self._function(node))
             for function, skip in self._called(node):
                 names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)][skip:]
                 given = [*zip(names, node.args), *((k.arg, k.value) for k in node.keywords if k.arg)]
@@ -129,13 +141,36 @@ class Program:
             if isinstance(value, ast.Tuple | ast.List):
                 for one, item in zip(target.elts, value.elts):
                     self._bind(one, item, scope)
-        elif isinstance(target, ast.Name):
-            self._names[scope or self._function(target), target.id] |= self.types(value)
+        else:
+            self._give(target, self.types(value), scope or self._function(target))
+
+    def _give(self, target: ast.AST, types: Types, scope: ast.AST) -> None:
+        if isinstance(target, ast.Name):
+            self._names[scope, target.id] |= types
+        elif isinstance(target, ast.Subscript):
+            self._give(target.value, {f"{one}[]" for one in types}, scope)
         elif isinstance(target, ast.Attribute):
-            for owner in self.types(target.value):
-                if owner in self.bases:
-                    self._fields[owner, target.attr] |= self.types(value)
-                    self._assigned.add((owner, target.attr))
+            for owner in self.types(target.value) & self.bases.keys():
+                self._fields[owner, target.attr] |= types
+                self._assigned.add((owner, target.attr))
+
+    def _loop(self, target: ast.AST, iterated: ast.AST, scope: ast.AST) -> None:
+        """Note what the variables of a loop are given."""
+        several = target.elts if isinstance(target, ast.Tuple) else []
+        if isinstance(iterated, ast.Tuple | ast.List):
+            for item in _items(iterated):
+                self._bind(target, item, scope)
+        elif several and isinstance(iterated, ast.Call):
+            name = _dotted(iterated.func).rpartition(".")[2]
+            if name == "zip":
+                for one, argument in zip(several, iterated.args):
+                    self._loop(one, argument, scope)
+            elif name == "enumerate" and iterated.args:
+                self._loop(several[1], iterated.args[0], scope)
+            elif name == "items" and isinstance(iterated.func, ast.Attribute):
+                self._give(several[1], _item_of(self.types(iterated.func.value)), scope)
+        else:
+            self._give(target, _item_of(self.types(iterated)), scope)
 
     def _called(self, node: ast.Call) -> Iterator[tuple[ast.FunctionDef, int]]:
         """The extension's own functions that a call may reach, and how many parameters the object takes."""
@@ -184,15 +219,18 @@ class Program:
             return self.types(node.body) | self.types(node.orelse)
         if isinstance(node, ast.BoolOp):
             return set().union(*map(self.types, node.values))
+        if isinstance(node, ast.Subscript):
+            return _item_of(self.types(node.value))
         if not isinstance(node, ast.Attribute | ast.Call):
-            return set()
+            return {f"{one}[]" for part in _parts(node) for one in self.types(part)}
         given = _GIVEN.get(_dotted(node))
         if given is not None:
             return {given}
         return self._of_attribute(node) if isinstance(node, ast.Attribute) else self._of_call(node)
 
     def _of_attribute(self, node: ast.Attribute) -> Types:
-        if node.attr in self._forms and _dotted(node.value).rpartition(".")[2].lstrip("_") == "ui":
+        named_so = _dotted(node.value).rpartition(".")[2].lstrip("_") == "ui"
+        if node.attr in self._forms and (named_so or "{form}" in self.types(node.value)):
             return {self._forms[node.attr]}
         found: Types = set()
         for owner in self.types(node.value):
@@ -217,11 +255,41 @@ class Program:
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         if name in self.bases:
             found.add(name)
+        elif name == "childWidgetVariables":
+            found.add("{form}")
+        elif name == "super" and node in self._owner:
+            found |= set(self.bases.get(self._owner[node], ()))
+        elif name == "getattr" and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
+            if _dotted(node.args[0]).endswith("ui") and node.args[1].value in self._forms:
+                found.add(self._forms[node.args[1].value])
+        elif name in ("list", "tuple", "sorted", "reversed") and node.args:
+            found |= self.types(node.args[0])
+        elif name in ("findChild", "findChildren"):
+            wanted = next(filter(None, map(class_called, node.args)), None)
+            found |= {wanted + ("*[]" if name == "findChildren" else "*")} if wanted else set()
+        elif name in ("get", "pop", "values") and isinstance(node.func, ast.Attribute):
+            held = {one for one in self.types(node.func.value) if one.endswith("[]")}
+            found |= held if name == "values" else _item_of(held)
         if isinstance(node.func, ast.Attribute):
             for owner in self.types(node.func.value) - set(self.bases):
                 for result in lookup.results_of(owner.rstrip("*"), name):
                     found |= {f"{kind}*" for kind in _named(result)}
         return found
+
+
+def _item_of(types: Types) -> Types:
+    return {one[:-2] for one in types if one.endswith("[]")}
+
+
+def _parts(node: ast.AST) -> list[ast.AST]:
+    """The expressions that a list, tuple, set, dict or comprehension holds."""
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return list(node.elts)
+    if isinstance(node, ast.Dict):
+        return list(node.values)
+    if isinstance(node, ast.DictComp):
+        return [node.value]
+    return [node.elt] if isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp) else []
 
 
 def _decorated(function: ast.FunctionDef, name: str) -> bool:
