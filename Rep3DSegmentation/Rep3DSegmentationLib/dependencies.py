@@ -8,6 +8,7 @@ interrupted installation (cancelled, network gone, Slicer restarted) goes on wit
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import sys
 import tempfile
@@ -23,12 +24,12 @@ from .install_process import (
     Outcome,
     Watcher,
     advice,
-    index_gave_nothing,
+    not_in_index,
     pip_message,
     run_in_child,
     run_through_slicer,
 )
-from .python_environment import PythonEnvironment, constraints_text, requirement_name
+from .python_environment import PythonEnvironment, constraints_text, requirement_name, satisfies
 from .torch_builds import INDEX, TorchBuild
 
 __all__ = [
@@ -119,7 +120,7 @@ def install(
             return result(False, str(error))
         if outcome.code is None:
             return result(False, _("Cancelled. What was installed stays; Install goes on with the rest."))
-        if outcome.code != 0:
+        if outcome.code != 0 or not _brought(step, environment):
             return result(False, _failure(step, outcome.lines))
     after = environment.versions()
     changed = [name for name, version in before.items() if after.get(name, version) != version]
@@ -135,15 +136,27 @@ def install(
     return result(True, message, restart)
 
 
+def _brought(step: Step, environment: PythonEnvironment) -> bool:
+    """True if what the step was asked for is there now: light-the-torch 0.8.1 ends with code 0 whatever happened."""
+    importlib.invalidate_caches()
+    for item in step.requirements:
+        name = re.match(r"[\w.-]+", item).group()
+        version = environment.version(name)
+        if version is None or not satisfies(version, item.removeprefix(name)):
+            return False
+    return True
+
+
 def _failure(step: Step, lines: Sequence[str]) -> str:
     """What the user reads when a step has failed: what pip says, and what to do."""
     about = _("Installing {what} failed.").format(what=step.title)
-    if index_gave_nothing(lines) and "--no-index" not in step.options:
+    absent = not_in_index(lines, step.requirements)
+    if absent and "--no-index" not in step.options:
         url = step.options[step.options.index("--index-url") + 1] if "--index-url" in step.options else None
         if step.module == "light_the_torch":
             url = INDEX
         which = _("The package index {index}").format(index=url) if url else _("The package index")
-        what = _("{index} gave no {package}.").format(index=which, package=", ".join(step.requirements))
+        what = _("{index} gave no {package}.").format(index=which, package=", ".join(absent))
         return "\n".join([about, what, advice(lines)])
     said = pip_message(lines)
     return "\n".join([about + " " + _("pip says:"), said, advice(lines)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import signal
 import subprocess
 import threading
@@ -142,12 +143,25 @@ def run_through_slicer(
     return Outcome(int(ended[0]), tuple(lines))
 
 
-def index_gave_nothing(lines: Sequence[str]) -> bool:
-    """True if no file at all came from the index of what was asked for: offline, a proxy, or no build for this Python.
+def not_in_index(lines: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
+    """Those packages of which no file at all came from the index: offline, a proxy, or no build for this Python.
 
     light-the-torch 0.8.1 then ends in a TypeError of its own: it calls `build_source()` without its `project_name`.
+
+    Args:
+        asked: what pip was asked for; what light-the-torch's error is about.
     """
-    return any("(from versions: none)" in line or "build_source() missing" in line for line in lines)
+    found: list[str] = []
+    listing = False
+    for line in lines:
+        if "build_source() missing" in line:
+            return tuple(asked)
+        if none := re.search(r"satisfies the requirement (\S+) .*\(from versions: none\)", line):
+            found.append(none.group(1))
+        if listing and line.startswith(" "):
+            found.append(line.strip())
+        listing = "no matching distributions available" in line or (listing and line.startswith(" "))
+    return tuple(dict.fromkeys(found))
 
 
 def pip_message(lines: Sequence[str]) -> str:
@@ -220,6 +234,6 @@ def advice(lines: Sequence[str]) -> str:
             "Slicer's folder cannot be written: install Slicer in a folder of yours, or start it as administrator; "
             "close other running Slicers."
         )
-    if says("no matching distribution", "could not find a version") or index_gave_nothing(lines):
+    if says("no matching distribution", "could not find a version", "build_source() missing"):
         return absent
     return _("Read pip's messages in the log; pressing Install again goes on with what is missing.")

@@ -24,12 +24,13 @@ from Rep3DSegmentationLib import torch_builds  # noqa: E402
 from Rep3DSegmentationLib.python_environment import PythonEnvironment  # noqa: E402
 
 LTT_MAIN = """
-import pathlib, runpy, sys
+import pathlib, sys
+from pip._internal.cli.main import main
 option = [item for item in sys.argv if item.startswith("--pytorch-computation-backend=")]
 pathlib.Path(__file__).with_name("used.txt").write_text(option[0].split("=")[1])
-sys.argv = [item for item in sys.argv if item not in option]
-runpy.run_module("pip", run_name="__main__")
+main([item for item in sys.argv[1:] if item not in option])
 """
+"""As light-the-torch 0.8.1: what pip's main returns is not the exit code, which is always 0."""
 Maker = Callable[..., Path]
 
 

@@ -238,6 +238,19 @@ TypeError: build_source() missing 1 required keyword-only argument: 'project_nam
 """What light-the-torch 0.8.1 prints where download.pytorch.org is not reached."""
 
 
+OFFLINE = """ERROR: Cannot install torch>=2.6 because these package versions have conflicting dependencies.
+
+The conflict is caused by:
+    The user requested torch>=2.6
+    The user requested (constraint) torch<3
+
+Additionally, some packages in these conflicts have no matching distributions available for your environment:
+    torch
+
+To fix this you could try to:"""
+"""What pip 26.1.1 prints where an index is not reached, because the constraints name torch too."""
+
+
 @pytest.mark.parametrize(
     ("module", "options", "printed", "index"),
     [
@@ -249,6 +262,12 @@ TypeError: build_source() missing 1 required keyword-only argument: 'project_nam
             "ERROR: Could not find a version that satisfies the requirement torch>=2.6 (from versions: none)",
             "https://download.pytorch.org/whl/cpu",
         ),
+        (
+            "pip",
+            ("--index-url", "https://download.pytorch.org/whl/cpu"),
+            OFFLINE,
+            "https://download.pytorch.org/whl/cpu",
+        ),
     ],
 )
 def test_an_index_that_gives_nothing_is_told_without_a_traceback(
@@ -257,11 +276,11 @@ def test_an_index_that_gives_nothing_is_told_without_a_traceback(
     """Offline, behind a proxy, or no build for this Python: the user reads which index, and what to do."""
     monkeypatch.setattr(dependencies, "_computation_backends", lambda *_: "cu126")
     monkeypatch.setattr(
-        dependencies, "run_in_child", lambda *_: install_process.Outcome(2, tuple(printed.splitlines()))
+        dependencies, "run_in_child", lambda *_: install_process.Outcome(0, tuple(printed.splitlines()))
     )
     step = Step("PyTorch", module, ("torch>=2.6",), options)
     result = dependencies.install(dependencies.InstallPlan((), 0.0, None, (step,)), environment=environment)
-    assert not result.ok and f"The package index {index} gave no torch>=2.6." in result.message
+    assert not result.ok and f"The package index {index} gave no torch" in result.message
     assert "not reached" in result.message and "HTTPS_PROXY" in result.message and "folder of wheels" in result.message
     assert not [word for word in ("Traceback", "TypeError", "build_source", "File") if word in result.message]
 

@@ -112,6 +112,15 @@ def test_pytorch_extension_that_fails_is_told(environment, pytorch_extension):
     assert "build for the processor" in result.message and environment.version("torch") is None
 
 
+def test_an_installer_that_fails_with_exit_code_0_is_noticed(environment, pytorch_extension, from_wheels):
+    """light-the-torch always ends so; nothing goes on after it."""
+    for wheel in from_wheels.glob("torch-*"):
+        wheel.unlink()
+    result = dependencies.install(make_plan(environment), environment=environment)
+    assert not result.ok and "https://download.pytorch.org/whl gave no torch" in result.message
+    assert environment.version("safetensors") is None
+
+
 def test_without_slicer_packaging_pip_runs_as_a_child(environment, from_wheels, monkeypatch):
     """Slicer 5.10: an application without that module."""
     slicer = types.ModuleType("slicer")
