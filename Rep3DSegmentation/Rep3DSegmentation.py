@@ -49,6 +49,7 @@ class Rep3DSegmentation(ScriptedLoadableModule):
             "shown in the Weights section."
         )
         slicer.app.connect("startupCompleted()", offer_sample_data)
+        slicer.app.connect("startupCompleted()", know_layout)
 
 
 def offer_sample_data() -> None:
@@ -58,6 +59,13 @@ def offer_sample_data() -> None:
     from Rep3DSegmentationWidgets.sample_data import register_sample_data
 
     register_sample_data()
+
+
+def know_layout() -> None:
+    """Make the layout of the masks known, when Slicer has started: scenes may have been saved with it."""
+    from Rep3DSegmentationLib.why.layout import register_layout
+
+    register_layout()
 
 
 class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

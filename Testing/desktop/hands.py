@@ -49,7 +49,7 @@ def click(button: Any) -> None:
 
 
 def _accept_dialog() -> None:
-    dialog = slicer.app.activeModalWidget()
+    dialog = qt.QApplication.activeModalWidget()
     if dialog is not None and dialog.inherits("QMessageBox"):
         dialog.defaultButton().click()
     elif dialog is not None and dialog.inherits("QDialog"):

@@ -16,6 +16,7 @@ SLICES = {"Rep3DWhyAxial": "Axial", "Rep3DWhyCoronal": "Coronal", "Rep3DWhySagit
 VIEW_3D, PLOT = "Rep3DWhy3D", "Rep3DWhyPlot"
 _BEFORE = "Rep3D.LayoutBefore"
 _MARGIN = 1.25  # of the picture around the taps
+_watched: set[str] = set()  # scenes whose end is watched
 
 
 def _slice_view(tag: str, orientation: str, label: str, color: str) -> str:
@@ -43,13 +44,23 @@ def description() -> str:
 </layout>"""
 
 
-def open_layout() -> bool:
-    """Show the layout; False where there is no layout to set."""
+def register_layout() -> Any:
+    """Make the layout known, once Slicer has started: a scene that was saved with it opens without any view otherwise.
+
+    Returns the layout node, or None where there is none.
+    """
     node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    if node is not None and not node.IsLayoutDescription(LAYOUT_ID):
+        node.AddLayoutDescription(LAYOUT_ID, description())
+    return node
+
+
+def open_layout() -> bool:
+    """Show the layout until the scene is closed or :func:`close_layout`; False where there is no layout to set."""
+    node = register_layout()
     if node is None:
         return False
-    if not node.IsLayoutDescription(LAYOUT_ID):
-        node.AddLayoutDescription(LAYOUT_ID, description())
+    _leave_with_the_scene()
     if node.GetViewArrangement() != LAYOUT_ID:
         node.SetAttribute(_BEFORE, str(node.GetViewArrangement()))
         node.SetViewArrangement(LAYOUT_ID)
@@ -63,6 +74,14 @@ def close_layout() -> None:
         return
     before = node.GetAttribute(_BEFORE)
     node.SetViewArrangement(int(before) if before else slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+
+
+def _leave_with_the_scene() -> None:
+    """Slicer comes back to the last layout when a scene is closed, which would be this one, with nothing to show."""
+    scene = slicer.mrmlScene
+    if scene.GetAddressAsString("") not in _watched:
+        _watched.add(scene.GetAddressAsString(""))
+        scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, lambda _scene, _event: close_layout())
 
 
 def show_in_layout(volume: Any, rendering: Any, chart: Any, size_mm: float) -> None:

@@ -24,3 +24,14 @@ def test_every_step_passes_in_the_host(panel, slicer_host, data, tmp_path, monke
     assert [step["name"] for step in report["steps"] if not step["passed"]] == [], report
     assert code == 0 and report["passed"] and len(report["steps"]) == 13
     assert len(list(out.glob("*.png"))) >= 13
+
+
+def test_the_layout_of_the_masks_is_known_when_slicer_has_started(panel, slicer_host):
+    import slicer
+    from Rep3DSegmentationLib.why.layout import LAYOUT_ID
+
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    node.SetLayoutDescription(LAYOUT_ID, "")  # an empty one takes it away
+    assert not node.IsLayoutDescription(LAYOUT_ID)
+    slicer_host._real_app.startupCompleted.emit()
+    assert node.IsLayoutDescription(LAYOUT_ID)

@@ -172,6 +172,35 @@ def test_layout_of_its_own(scene, masks, layout_logic):
     assert node.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
 
 
+def test_layout_is_left_when_the_scene_is_closed(scene, masks, layout_logic):
+    """Slicer shows the last layout again afterwards: of ours nothing would be left but empty views."""
+    node = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    node.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    layout.open_layout()
+    scene.Clear(0)
+    assert node.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
+
+
+def test_a_scene_that_was_saved_with_the_layout_shows_its_views_in_a_new_slicer(
+    scene, masks, layout_logic, tmp_path, monkeypatch
+):
+    scene.GetFirstNodeByClass("vtkMRMLLayoutNode").SetViewArrangement(6)
+    layout.open_layout()
+    scene.SetURL(str(tmp_path / "scene.mrml"))
+    scene.Commit()
+    fresh, logic = slicer.vtkMRMLScene(), slicer.vtkMRMLLayoutLogic()
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(fresh)
+    logic.SetMRMLScene(fresh)
+    monkeypatch.setattr(slicer, "mrmlScene", fresh)
+    layout.register_layout()  # as the module does when Slicer has started
+    fresh.SetURL(str(tmp_path / "scene.mrml"))
+    fresh.Connect()
+    views = logic.GetViewNodes()
+    tags = sorted(views.GetItemAsObject(i).GetSingletonTag() for i in range(views.GetNumberOfItems()))
+    assert tags == sorted([*layout.SLICES, layout.VIEW_3D, layout.PLOT])
+    logic.SetMRMLScene(None)
+
+
 def test_without_a_layout_nothing_happens(scene, masks):
     nodes = show_block(masks, masks.blocks[0])
     assert not layout.open_layout()
