@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rep3d.data.reading import read_volume
+from rep3d.data.volume import Volume
 from rep3d.errors import Rep3DError
 from rep3d.inference.cautions import before_run
 from rep3d.weights import SHIPPED_FOLDER, read_meta
@@ -53,12 +54,8 @@ def groups(data: Path, phantoms: Path | None) -> Iterator[tuple[str, list[Path]]
         yield "phantoms", sorted(path for path in phantoms.rglob("*.nii.gz") if path.parent.name == "images")
 
 
-def severity(meta: WeightsMeta, path: Path) -> str | None:
-    """none, warning or confirm; None for a file that is refused."""
-    try:
-        volume = read_volume(path)
-    except Rep3DError:
-        return None
+def severity(meta: WeightsMeta, volume: Volume) -> str:
+    """none, warning or confirm."""
     found = [c for c in before_run(meta, volume.shape, volume.affine, volume) if c.code != "demo_only"]
     return "confirm" if any(c.severity == "confirm" for c in found) else "warning" if found else "none"
 
@@ -72,12 +69,17 @@ def main() -> None:
     metas = {key: read_meta(SHIPPED_FOLDER / f"{key}.safetensors") for key in RIGHT}
     rows = []
     for name, files in groups(options.data, options.phantoms):
-        for key, meta in metas.items():
-            counts = Counter(severity(meta, path) for path in files)
-            row = {"weights": key, "scans": name, "right": name in RIGHT[key]}
-            rows.append(
-                row | {what: counts[what] for what in ("none", "warning", "confirm")} | {"refused": counts[None]}
-            )
+        counts: dict[str, Counter] = {key: Counter() for key in metas}
+        for path in files:
+            try:
+                volume = read_volume(path)
+            except Rep3DError:
+                continue
+            for key, meta in metas.items():
+                counts[key][severity(meta, volume)] += 1
+        for key, found in counts.items():
+            numbers = {"none": found["none"], "warning": found["warning"], "confirm": found["confirm"]}
+            rows.append({"weights": key, "scans": name, "right": name in RIGHT[key], **numbers})
             print(*rows[-1].values(), sep="\t", flush=True)
     RESULT.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
 

@@ -130,27 +130,16 @@ def fuse_checked(network: nn.Module, patch: tuple[int, int, int], source: Path) 
     return fused, error
 
 
-def fuse_checkpoint(
-    path: str | Path,
-    *,
-    weights_id: str = "",
-    licence: str = "",
-    data: Path | None = None,
-    demo_only: bool = False,
-    half: bool = False,
-) -> tuple[dict, WeightsMeta, float]:
+def fuse_checkpoint(path: str | Path, *, weights_id: str = "", licence: str = "") -> tuple[dict, WeightsMeta, float]:
     """Tensors and metadata of the deployed form of a training checkpoint, and the measured ``fusion_error``.
 
     Args:
         path: checkpoint written by training; its averaged weights (EMA) are used where it has them.
         weights_id: name of the weights; default task, network and step.
         licence: of the weights; default the licence of the task's data set.
-        data: the training data, to be measured; default: the folder that the run was started with, if it is there.
-        demo_only: mark the weights as being for trying the software.
-        half: 16-bit tensors.
 
     Raises:
-        BadInput: not a checkpoint, or ``data`` are not those of the training.
+        BadInput: not a checkpoint.
         WeightsInvalid: the fused network does not agree with the checkpoint's to TOLERANCE.
     """
     path = Path(path)
@@ -171,11 +160,8 @@ def fuse_checkpoint(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         rep3d_version=__version__,
         licence=licence or task.dataset["licence"],
-        demo_only=demo_only,
-        expected=expected_of(checkpoint, task, path.parent, data),
     )
-    tensors = {**fused.state_dict(), **side_tensors(network)}
-    return as_half(tensors) if half else tensors, meta, error
+    return {**fused.state_dict(), **side_tensors(network)}, meta, error
 
 
 def as_half(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -187,22 +173,32 @@ def as_half(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return halved
 
 
-def expected_of(checkpoint: dict[str, Any], task: Task, run: Path, data: Path | None) -> Expected | None:
-    """What the training scans look like; None if nobody gave ``data`` and they are not where ``run`` says.
+def expected_of(checkpoint: Path, data: Path | None = None) -> Expected | None:
+    """What the scans that a checkpoint was trained on look like.
 
-    Raises BadInput when ``data`` are not those that the checkpoint was trained on.
+    Args:
+        checkpoint: RUN/best.ckpt or another of the run's.
+        data: the folder of the training data; default: the one the run was started with, None if it is not there any
+            more or holds other data.
+
+    Raises:
+        BadInput: not a checkpoint; ``data`` are not those of the training.
     """
-    given, folder = data is not None, data or _data_folder(run)
-    if folder is None or not (given or folder.is_dir()):
+    folder = data or _data_folder(checkpoint.parent)
+    if folder is None or not (data or folder.is_dir()):
         return None
+    content = load_checkpoint(checkpoint)
+    task = Task.from_dict(content["task"], str(checkpoint))
     try:
-        dataset = find_dataset(folder, task, checkpoint["config"].get("fold", 0))
+        dataset = find_dataset(folder, task, content["config"].get("fold", 0))
         files = (path for case in dataset.cases for path in (case.image, case.label))
         digest = data_list(dataset, task.key, {path: sha256_file(path) for path in files})[1]
-        if digest != checkpoint["data_sha256"]:
-            raise BadInput(f"{folder} does not hold the data that {run} was trained on", "Give the right --data.")
+        if digest != content["data_sha256"]:
+            raise BadInput(
+                f"{folder} does not hold the data that {checkpoint} was trained on", "Give the right --data."
+            )
     except BadInput:
-        if given:
+        if data:
             raise
         return None
     return measure_expected(dataset.of("train"), task)

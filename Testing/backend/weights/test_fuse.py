@@ -113,3 +113,55 @@ def test_wrong_suffix_and_missing_checkpoint_are_clear(checkpoint, tmp_path):
     result = CliRunner().invoke(app, ["fuse", str(tmp_path / "no.ckpt"), "-o", str(tmp_path / "out.safetensors")])
     assert isinstance(result.exception, BadInput) and "no.ckpt" in str(result.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fuse_records_the_training_scans_and_stores_16_bits(checkpoint, tmp_path):
+    """`rep3d fuse` measures the cases that the checkpoint was trained on, and only those."""
+    import numpy as np
+    import SimpleITK as sitk
+    from rep3d.cli import app
+    from rep3d.data.dataset import data_list, find_dataset
+    from rep3d.files import sha256_file
+    from rep3d.tasks import load_task
+    from rep3d.weights import load_weights
+    from typer.testing import CliRunner
+
+    task = load_task("msd-hippocampus")
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        labels = np.zeros((20, 24 + 2 * i, 16), np.uint8)
+        labels[4:8, 4:8, 4 : 6 + i] = 1
+        for folder, array in (("images", rng.random(labels.shape, np.float32) * 100), ("labels", labels)):
+            (tmp_path / "data" / folder).mkdir(parents=True, exist_ok=True)
+            image = sitk.GetImageFromArray(array.transpose(2, 1, 0))
+            image.SetSpacing((1.0, 1.0, 2.0))
+            sitk.WriteImage(image, str(tmp_path / "data" / folder / f"case{i}.nii.gz"))
+    dataset = find_dataset(tmp_path / "data", task)
+    hashes = {path: sha256_file(path) for case in dataset.cases for path in (case.image, case.label)}
+    run = tmp_path / "run"
+    run.mkdir()
+    content = torch.load(checkpoint, weights_only=True)
+    torch.save(content | {"data_sha256": data_list(dataset, task.key, hashes)[1]}, run / "best.ckpt")
+
+    def fuse(*options, code=0):
+        arguments = ["fuse", str(run / "best.ckpt"), "-o", str(tmp_path / "w.safetensors"), *options]
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == code, done.output
+        return load_weights(tmp_path / "w.safetensors")
+
+    full = fuse()
+    assert full.meta.expected is None and full.meta.demo_only is False
+    half = fuse("--data", str(tmp_path / "data"), "--demo-only", "--half")
+    sizes = [24 + 2 * int(case.id[-1]) for case in dataset.of("train")]
+    expected = half.meta.expected
+    assert expected.extent_mm == ((20.0, 20.0), (min(sizes), max(sizes)), (32.0, 32.0))
+    assert expected.cases == len(sizes) and expected.region == "hippocampus" and half.meta.demo_only is True
+    thick = [2 + int(case.id[-1]) for case in dataset.of("train")]
+    assert list(expected.volumes_ml) == ["anterior-hippocampus"]
+    assert expected.volumes_ml["anterior-hippocampus"] == pytest.approx((min(thick) * 0.032, max(thick) * 0.032))
+    assert {tensor.dtype for tensor in half.tensors.values()} == {torch.float16}
+    assert {p.dtype for p in half.build_network().parameters()} == {torch.float32}
+    for name, tensor in full.tensors.items():
+        torch.testing.assert_close(half.tensors[name].float(), tensor.float(), rtol=1e-3, atol=1e-6)
+    (tmp_path / "data" / "images" / "case0.nii.gz").unlink()
+    fuse("--data", str(tmp_path / "data"), code=1)  # other data than it was trained on

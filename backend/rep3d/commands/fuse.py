@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -35,15 +36,14 @@ def fuse(
     The masks are multiplied into the kernels, batch norms are folded, taps that never met data are dropped, and the
     generator is left behind. The two forms are compared on random input before anything is written.
     """
-    from rep3d.fuse import fuse_checkpoint
+    from rep3d.fuse import as_half, expected_of, fuse_checkpoint
     from rep3d.weights import load_weights, save_weights
 
     _check_suffix(output)
     console = Console(soft_wrap=True, highlight=False)
-    tensors, meta, error = fuse_checkpoint(
-        checkpoint, weights_id=weights_id, licence=licence, data=data, demo_only=demo_only, half=half
-    )
-    save_weights(output, tensors, meta)
+    tensors, meta, error = fuse_checkpoint(checkpoint, weights_id=weights_id, licence=licence)
+    meta = replace(meta, demo_only=demo_only, expected=expected_of(checkpoint, data))
+    save_weights(output, as_half(tensors) if half else tensors, meta)
     written = load_weights(output)
     size = output.stat().st_size / 2**20
     line = f"{output}: {meta.id}, {size:.1f} MiB, logits agree to {error:.1e} relative, sha256 {written.sha256}"

@@ -45,9 +45,9 @@ FIGURES = {
     "top": Figure("brightest thousandth", "HU", 50.0),
     "area": Figure("median cross-section of the body", "cm2", 10.0),
     "dark": Figure("share of dark voxels", "%", 2.0),
-    "quarter": Figure("first quartile of the brightness", "%", 2.0),
-    "median": Figure("median of the brightness", "%", 2.0),
-    "three_quarters": Figure("third quartile of the brightness", "%", 2.0),
+    "quarter": Figure("first quartile of the brightness", "%", 4.0),
+    "median": Figure("median of the brightness", "%", 4.0),
+    "three_quarters": Figure("third quartile of the brightness", "%", 4.0),
     "detail": Figure("change of the brightness along 1 mm", "%", 0.5),
 }
 COARSE_MM = {"CT": 4.0, "MR": 1.5}

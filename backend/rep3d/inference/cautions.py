@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 # The field of view: times as large as the largest of the training scans, or as small as the smallest.
 WIDER, FAR_WIDER = 1.25, 1.6
-# Figures: how far outside the training scans' range, in widths of that range; fewer scans leave more room.
-OUTSIDE, FAR_OUTSIDE, BEYOND = 0.2, 0.4, 1.0
+# Figures: how far all of them together lie outside the training scans' ranges, in widths of these; fewer training scans
+# leave more room to each.
+OUTSIDE, FAR_OUTSIDE = 0.35, 1.0
 ROOM_OF_FEW = 2.5
 # Volumes: times the largest, or a part of the smallest, of the training scans'.
 TIMES = 2.0
@@ -141,18 +142,16 @@ def _content(meta: WeightsMeta, volume: Volume) -> list[Caution]:
     figures = profile(volume, meta.task.modality)
     if not figures:
         return [Caution("content", "confirm", "The scan shows no body.", hint)]
-    outside = {
-        name: FIGURES[name].outside(figures[name], *span) - ROOM_OF_FEW / expected.cases
-        for name, span in expected.figures.items()
-        if name in figures and name in FIGURES
-    }
-    odd = {name: off for name, off in outside.items() if off > OUTSIDE}
-    if len(odd) < 2 and max(odd.values(), default=0.0) <= FAR_OUTSIDE:
+    room = ROOM_OF_FEW / expected.cases
+    both = [name for name in figures if name in expected.figures]
+    off = {name: FIGURES[name].outside(figures[name], *expected.figures[name]) - room for name in both}
+    off = {name: value for name, value in sorted(off.items(), key=lambda item: -item[1]) if value > 0}
+    total = sum(off.values())
+    if total <= OUTSIDE:
         return []
-    text = "; ".join(_compare(name, figures[name], expected.figures[name]) for name in odd)
+    text = "; ".join(_compare(name, figures[name], expected.figures[name]) for name in list(off)[:4])
     message = f"The scan does not look like those{_of(expected)} that the weights were trained on: {text}."
-    sure = len(odd) >= 3 or max(odd.values()) > BEYOND
-    return [Caution("content", "confirm" if sure else "warning", message, hint)]
+    return [Caution("content", "confirm" if total > FAR_OUTSIDE else "warning", message, hint)]
 
 
 def _compare(name: str, value: float, span: Range) -> str:
