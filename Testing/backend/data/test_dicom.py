@@ -178,6 +178,7 @@ def test_no_pixel_spacing(tmp_path, tag):
         (("different planes", "003.dcm"), lambda d: setattr(d, "ImageOrientationPatient", [1, 0, 0, 0, 0, -1])),
         (("different sizes", "003.dcm"), lambda d: (setattr(d, "Rows", 4), setattr(d, "PixelData", d.PixelData[:32]))),
         (("different frames of reference",), lambda d: setattr(d, "FrameOfReferenceUID", "1.2.3")),
+        (("ModalityLUTSequence",), lambda d: setattr(d, "ModalityLUTSequence", [pydicom.Dataset()])),
         (("RescaleSlope is 0",), lambda d: setattr(d, "RescaleSlope", 0)),
         (("no ImageOrientationPatient",), lambda d: delattr(d, "ImageOrientationPatient")),
         (("no ImagePositionPatient",), lambda d: delattr(d, "ImagePositionPatient")),

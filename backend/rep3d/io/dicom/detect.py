@@ -11,6 +11,8 @@ _REPRESENTATIONS = {b"UL", b"OB", b"UI", b"CS", b"SH", b"DA", b"TM", b"LO"}  # o
 def is_dicom(path: Path) -> bool:
     """Whether the file starts like DICOM: with the preamble, or without it with an element of the first groups."""
     try:
+        if not path.is_file():
+            return False
         with open(path, "rb") as file:
             start = file.read(132)
     except OSError:

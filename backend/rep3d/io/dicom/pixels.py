@@ -15,7 +15,7 @@ except ImportError:  # pydicom 2
 from rep3d.errors import BadInput, OutOfMemory
 from rep3d.io.dicom.decoding import stored_frames
 from rep3d.io.dicom.frames import Frame
-from rep3d.io.dicom.headers import Unusable, lenient, value, whole
+from rep3d.io.dicom.headers import Unusable, lenient, short, value, whole
 from rep3d.io.dicom.itk_streams import Stream, decode
 
 _EXPORT_AGAIN = "Copy or export it again."
@@ -104,7 +104,10 @@ def _to_values(frame: Frame, stored: np.ndarray, out: np.ndarray) -> None:
         raise Unusable(f"{frame.name} holds {stored.shape[-1]} x {stored.shape[0]} pixels, not what its header says")
     dataset = frame.header.dataset
     if value(dataset, "ModalityLUTSequence") is not None:
-        out[...] = apply_modality_lut(stored, dataset)
+        try:
+            out[...] = apply_modality_lut(stored, dataset)
+        except Exception as error:  # whatever a damaged table makes the library raise
+            raise Unusable(f"its ModalityLUTSequence cannot be used ({short(error)})") from error
     elif out.dtype.kind == "f":
         out[...] = stored.astype(np.float64) * frame.slope + frame.intercept
     else:
