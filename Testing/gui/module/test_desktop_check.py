@@ -30,8 +30,8 @@ def test_the_layout_of_the_masks_is_known_when_slicer_has_started(panel, slicer_
     import slicer
     from Rep3DSegmentationLib.why.layout import LAYOUT_ID
 
-    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
-    node.SetLayoutDescription(LAYOUT_ID, "")  # an empty one takes it away
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLayoutNode")
     assert not node.IsLayoutDescription(LAYOUT_ID)
     slicer_host._real_app.startupCompleted.emit()
     assert node.IsLayoutDescription(LAYOUT_ID)
+    slicer.mrmlScene.RemoveNode(node)
