@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,26 @@ def cases() -> Path:
     if not folder.is_dir():
         pytest.skip("REP3D_DATA has no folder 'cases' beside it")
     return folder
+
+
+@pytest.fixture
+def leave_half():
+    """leave_half(final, ...): half of each file, as a process that was killed with SIGKILL leaves it."""
+
+    def call(*finals: Path) -> None:
+        code = (
+            "import os, signal, sys\n"
+            "from pathlib import Path\n"
+            "from rep3d.files import temporary_path\n"
+            "for final in sys.argv[1:]:\n"
+            "    temporary_path(Path(final)).write_text('half', encoding='utf-8')\n"
+            "os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        subprocess.run([sys.executable, "-c", code, *map(str, finals)], check=False)
+        for final in finals:
+            assert any("-partial-" in path.name for path in final.parent.iterdir())
+
+    return call
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from rep3d import __version__
 from rep3d.commands import (
@@ -88,11 +89,10 @@ def main() -> None:
     except Rep3DError as error:
         if os.environ.get("REP3D_TRACEBACK"):
             raise
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print(f"[bold red]error[/] ({error.code}): ", end="")
-        console.print(str(error), markup=False)
-        if error.hint:
-            console.print(f"  {error.hint}", markup=False)
+        hint = f"\n  {error.hint}" if error.hint else ""
+        # At once: the processes of a training that torchrun started write to one log.
+        said = Text.assemble(("error", "bold red"), f" ({error.code}): {error}{hint}")
+        Console(stderr=True, soft_wrap=True, highlight=False).print(said)
         sys.exit(1)
     except ImportError as error:
         if os.environ.get("REP3D_TRACEBACK") or (error.name or "").partition(".")[0] == "rep3d":

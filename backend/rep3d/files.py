@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import hashlib
 import json
 import os
 import platform
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +20,9 @@ from typing import Any
 from rep3d.errors import BadInput, OutputFailed
 
 OVERWRITE_HELP = "Replace what is there."
-ABANDONED_S = 3600  # after which another machine's temporary file counts as left behind
+ABANDONED_S = 3600  # after which a temporary file of a writer that cannot be asked counts as left behind
+CLOCK_S = 5.0  # by which the start of one process may seem to differ, as the clock is set
+LONGEST_NAME = 150  # bytes; longer names are shortened in temporary names
 
 
 def shown(path: str | Path) -> str:
@@ -36,38 +40,46 @@ def check_name(path: str | Path) -> None:
 
 
 def check_free(
-    outputs: Iterable[Path],
+    outputs: Iterable[Path] = (),
     *,
-    overwrite: bool = False,
+    patterns: Iterable[Path] = (),
+    overwrite: bool | None = False,
     record: Path | None = None,
     same: Callable[[dict[str, Any]], bool] | None = None,
 ) -> None:
     """Refuse names that are taken, unless by an earlier result of the same source. To be called before computing.
 
+    What a killed run has left of these files is removed.
+
     Args:
-        outputs: all that will be written; the last part may be a pattern such as ``stage*.png``.
-        overwrite: whether the user has said that what is there may go.
+        outputs: all that will be written.
+        patterns: the same where the names are not known yet, such as ``folder / "stage*.png"``.
+        overwrite: whether the user has said that what is there may go; None where there is no way to say so.
         record: the JSON file of ours among them that says what all were made from; without one nothing may be there.
         same: whether what that file holds is of the same source; it may raise KeyError and TypeError for "no".
 
     Raises OutputFailed: a name is taken.
     """
-    taken = [path for output in outputs for path in _there(Path(output))]
-    for path in taken:
+    there = []
+    for output in map(Path, outputs):
+        remove_leftovers(output)
+        there += [output] if os.path.lexists(output) else []
+    for pattern in map(Path, patterns):
+        sweep(pattern.parent, pattern.name)
+        there += sorted(path for path in pattern.parent.glob(pattern.name) if not path.name.startswith("."))
+    for path in there:
         if path.is_dir():
             raise OutputFailed(f"cannot write {path}: a folder has this name", "Choose another name with -o.")
-    if not taken or overwrite or (record is not None and same is not None and _is_own(Path(record), same)):
+    if not there or overwrite or (record is not None and same is not None and _is_own(Path(record), same)):
         return
-    of_ours = ", and it is no earlier result of the same source" if record is not None else ""
-    raise OutputFailed(
-        f"{taken[0]} is there already{of_ours}", "Choose another name with -o, or replace it with --overwrite."
-    )
+    why = ", and it is no earlier result of the same source" if record is not None else ""
+    raise taken(there[0], why, may_overwrite=overwrite is not None)
 
 
-def _there(output: Path) -> list[Path]:
-    if glob.has_magic(output.name) and not os.path.lexists(output):
-        return sorted(path for path in output.parent.glob(output.name) if not path.name.startswith("."))
-    return [output] if os.path.lexists(output) else []
+def taken(path: Path, why: str = "", *, may_overwrite: bool = True) -> OutputFailed:
+    """The error for a name that is taken."""
+    hint = "Choose another place for the output"
+    return OutputFailed(f"{path} is there already{why}", hint + (", or --overwrite." if may_overwrite else "."))
 
 
 def _is_own(record: Path, same: Callable[[dict[str, Any]], bool]) -> bool:
@@ -85,6 +97,11 @@ def read_record(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def as_json(value: Any) -> Any:
+    """The value as it comes back from a JSON file, to compare it with one."""
+    return json.loads(json.dumps(value))
 
 
 @contextlib.contextmanager
@@ -115,38 +132,74 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
 
 
 def temporary_path(final: Path) -> Path:
-    """A hidden name beside ``final`` that says which process of which machine writes it."""
-    return final.with_name(f".{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}-partial-{final.name}")
+    """A hidden name beside ``final`` that says which process of which machine writes it, and when that began."""
+    owner = f"{_machine()}-{os.getpid()}-{_started():08x}-{uuid.uuid4().hex[:8]}"
+    return final.with_name(f".{owner}-partial-{_short(final.name)}")
 
 
+def _short(name: str) -> str:
+    """A name that leaves room for the owner's; the end stays, by which writers choose the format."""
+    if len(os.fsencode(name)) <= LONGEST_NAME:
+        return name
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16] + name[-24:]
+
+
+@functools.cache
 def _machine() -> str:
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+    """Tells machines apart, and containers on one machine, which cannot see each other's processes."""
+    try:
+        processes = os.readlink("/proc/self/ns/pid")  # Linux alone has it
+    except OSError:
+        processes = ""
+    return hashlib.sha256(f"{platform.node()}{processes}".encode()).hexdigest()[:6]
+
+
+def _started() -> int:
+    """When this process began, in whole seconds."""
+    return _start_of(os.getpid())
+
+
+@functools.cache
+def _start_of(pid: int) -> int:
+    import psutil  # here: this file is imported by everything
+
+    return int(psutil.Process(pid).create_time())
 
 
 def remove_leftovers(final: str | Path) -> None:
-    """Delete temporary files for ``final`` whose writer was killed.
-
-    Those of a living process of this machine stay; of another machine's, which cannot be asked, those that nobody has
-    written to for an hour are deleted.
-    """
+    """Delete temporary files and folders for ``final`` whose writer was killed, as :func:`sweep` does."""
     final = Path(final)
-    for path in final.parent.glob(f".*-partial-{glob.escape(final.name)}"):
-        owner = re.match(r"\.([0-9a-f]{6})-(\d+)-[0-9a-f]{8}-partial-", path.name)
+    sweep(final.parent, glob.escape(_short(final.name)))
+
+
+def sweep(folder: Path, pattern: str = "*") -> None:
+    """Delete temporary files and folders of killed writers in a folder, for final names that match.
+
+    Those of a living process of this machine stay. Where it is not certain that the writer has ended (it is another
+    machine's, or its number belongs to another process by now) those that nobody has written to for an hour go.
+    """
+    for path in folder.glob(f".*-partial-{pattern}"):
         with contextlib.suppress(OSError):
-            here = owner is not None and owner[1] == _machine()
-            if not _alive(int(owner[2])) if here else time.time() - path.stat().st_mtime > ABANDONED_S:
-                path.unlink()
+            if _writer_ended(path):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
-def _alive(pid: int) -> bool:
-    import psutil  # here: this file is imported by everything
+def _writer_ended(path: Path) -> bool:
+    owner = re.match(r"\.([0-9a-f]{6})-(\d+)-([0-9a-f]{8})-[0-9a-f]{8}-partial-", path.name)
+    if owner and owner[1] == _machine():
+        import psutil
 
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.Error:
-        return True
+        try:
+            process = psutil.Process(int(owner[2]))
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return True
+            if abs(process.create_time() - int(owner[3], 16)) < CLOCK_S:
+                return False
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.Error:
+            return False
+    return time.time() - path.stat().st_mtime > ABANDONED_S
 
 
 def write_text(final: str | Path, text: str) -> None:
@@ -168,3 +221,8 @@ def sha256_file(path: str | Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def content_hash(path: Path) -> str | None:
+    """The SHA-256 of a file; None for a folder, or where nothing is."""
+    return sha256_file(path) if path.is_file() else None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 
 import pytest
 import torch
+from rep3d import cli
 from rep3d.cli import app
 from rep3d.networks import create_network, list_networks
 from rep3d.tasks import list_tasks
@@ -127,3 +130,20 @@ def test_a_check_that_crashes_is_reported(monkeypatch):
     monkeypatch.setattr(doctor, "devices", crash)
     found = [f for f in doctor.examine() if f.status == "bad"]
     assert len(found) == 1 and "driver on fire" in found[0].text
+
+
+def test_an_error_is_written_at_once(monkeypatch):
+    """Several processes of one training may write to the same log."""
+    written = []
+
+    class Stream(io.StringIO):
+        def write(self, text):
+            written.append(text)
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stderr", Stream())
+    monkeypatch.setattr(sys, "argv", ["rep3d", "segment", "no such [scan].nii.gz", "-o", "out", "--task", "kits"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1 and len([text for text in written if text]) == 1
+    assert written[0].startswith("error (bad_input): no such [scan].nii.gz") and written[0].endswith("\n")

@@ -92,10 +92,13 @@ def test_the_generated_abdomen_is_rebuilt_cleanly(tmp_path, weights_folder, monk
     options = DemoOptions(tmp_path / "out", seed=5, device="cpu")
     run_demo(options)
     folder = tmp_path / "out"
-    (folder / "left over.txt").write_text("from an earlier version", encoding="utf-8")
+    theirs = folder / "notes.txt"
+    theirs.write_text("of a person", encoding="utf-8")
+    with pytest.raises(OutputFailed, match=r"holds notes\.txt"):
+        run_demo(options)
+    theirs.unlink()
     first = read_labelmap(folder / "scan_seg.nii.gz").array
     _, demo = run_demo(options)
-    assert not (folder / "left over.txt").exists()
     assert np.array_equal(read_labelmap(folder / "scan_seg.nii.gz").array, first)
     text = check_page(folder)
     assert "for trying the software, not for patients" in text and "no patient is behind it" in text

@@ -156,7 +156,7 @@ def test_nothing_is_replaced_unasked(source, random_windows, tmp_path, monkeypat
     # a failure after everything was built leaves the old folder whole
     monkeypatch.setattr(bundle, "compare", lambda *a, **k: (_ for _ in ()).throw(WeightsInvalid("differs")))
     with pytest.raises(WeightsInvalid):
-        bundle.export_bundle(source, taken, random_windows, force=True)
+        bundle.export_bundle(source, taken, random_windows, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["taken"] and (taken / "mine.txt").read_text() == "mine"
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import typer
-from rep3d import files
 from rep3d.commands import segment
-from rep3d.files import remove_leftovers, temporary_path, write_text
 from typer.testing import CliRunner
 
 DRIVER = Path(__file__).with_name("segment_kill_driver.py")
@@ -39,22 +36,3 @@ def test_killed_again_and_again_the_results_are_the_same(tmp_path, scan, save_sc
     for name, path in whole.items():
         if not name.endswith(".json"):  # which holds times
             assert killed[name].read_bytes() == path.read_bytes(), name
-
-
-def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path, monkeypatch):
-    final = tmp_path / "a[1].nii.gz"
-    living = temporary_path(final)
-    child = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    dead = living.with_name(living.name.replace(f"-{os.getpid()}-", f"-{int(child.stdout)}-"))
-    other_machine = living.with_name(".000000-1-0123abcd-partial-a[1].nii.gz")
-    of_another = temporary_path(tmp_path / "b.nii.gz")
-    for path in (living, dead, other_machine, of_another):
-        path.write_text("half", encoding="utf-8")
-    remove_leftovers(final)
-    assert {p.name for p in tmp_path.iterdir()} == {living.name, other_machine.name, of_another.name}
-    old = time.time() - files.ABANDONED_S - 10
-    os.utime(other_machine, (old, old))
-    remove_leftovers(final)
-    assert not other_machine.exists() and living.exists()
-    write_text(tmp_path / "c.txt", "ä")
-    assert (tmp_path / "c.txt").read_bytes() == "ä".encode()

@@ -48,7 +48,7 @@ def test_from_an_msd_task_to_a_file_that_loads(msd, tmp_path):
     before = target.read_bytes()
     assert "exists" in str(refused("task", "new", root, "-o", target, *MEMORY))
     assert target.read_bytes() == before
-    invoke("task", "new", root, "-o", target, *MEMORY, "--force", "--title", "Zweite")
+    invoke("task", "new", root, "-o", target, *MEMORY, "--overwrite", "--title", "Zweite")
     assert load_task(target).title == "Zweite"
 
 

@@ -129,7 +129,7 @@ def ranks(entry: dict, point: str | None) -> list[int]:
                     cache=Path(entry["cache"]),
                 )  # fmt: skip
             except Rep3DError as error:
-                print(f"{type(error).__name__} on rank {rank}: {error}", flush=True)
+                os.write(1, f"{type(error).__name__} on rank {rank}: {error}\n".encode())  # whole, beside the other's
                 os._exit(1)
             os._exit(0)
         children.append(child)

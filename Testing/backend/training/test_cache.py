@@ -72,6 +72,12 @@ def test_second_load_reads_the_files_and_mapped_equals_in_memory(case, tmp_path,
     assert not [p for p in tmp_path.iterdir() if "partial" in p.name]
 
 
+def test_what_killed_writers_left_is_removed(tmp_path, leave_half):
+    leave_half(tmp_path / "0123.image.npy")
+    Cache(tmp_path, TASK)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("part", ["image", "label", "centres"])
 @pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "missing"])
 def test_damaged_cache_file_is_made_again(case, tmp_path, part, damage):

@@ -47,13 +47,6 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     assert torch.load(path, weights_only=True)["step"] == 1 and list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path):
-    left = tmp_path / ".0123abcd-partial-last.ckpt"
-    left.write_bytes(b"half")
-    save_checkpoint(tmp_path / "last.ckpt", {"step": 1})
-    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
-
-
 def test_checkpoints_that_lack_or_confuse_something_are_named(finished, tmp_path):
     whole = load_checkpoint(finished[0] / "best.ckpt")
     path = tmp_path / "odd.ckpt"

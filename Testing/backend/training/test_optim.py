@@ -12,9 +12,10 @@ from rep3d.data.augment import AugmentConfig
 from rep3d.errors import BadInput
 from rep3d.networks import create_network
 from rep3d.tasks import load_task
-from rep3d.training.config import differences
+from rep3d.training.config import TrainConfig, differences
 from rep3d.training.optim import MovingAverage, Schedule, make_loss
 from rep3d.training.optimizer import decays, make_optimizer
+from rep3d.training.rates import set_rates
 
 TASK = load_task("msd-hippocampus")
 
@@ -45,6 +46,20 @@ def test_weight_decay_spares_norms_biases_and_masks(config_of):
     with_decay, without = make_optimizer(network, config_of()).param_groups
     assert with_decay["weight_decay"] == 0.08 and without["weight_decay"] == 0
     assert len(with_decay["params"]) + len(without["params"]) == sum(p.requires_grad for p in named.values())
+
+
+def test_the_first_step_is_as_long_as_the_paper_says():
+    config = TrainConfig("msd-hippocampus", "rep3d-tiny", (32, 32, 32))
+    network = create_network("rep3d-tiny", in_channels=1, out_channels=3, reparam="plain")
+    optimizer = make_optimizer(network, config)
+    free = optimizer.param_groups[1]["params"]  # without weight decay
+    before = [p.detach().clone() for p in free]
+    for p in network.parameters():
+        p.grad = torch.ones_like(p)
+    set_rates(optimizer, Schedule(config).rate(0))
+    optimizer.step()
+    for old, new in zip(before, free, strict=True):
+        assert (old - new.detach()).numpy() == pytest.approx(1e-4, rel=1e-2)  # AdamW: the rate, whatever the gradient
 
 
 def test_loss_is_dice_plus_cross_entropy():

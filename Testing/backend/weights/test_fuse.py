@@ -38,6 +38,23 @@ def test_fused_and_training_form_agree(name, args):
     rebuilt.load_state_dict(fused.state_dict())
 
 
+@pytest.mark.parametrize(
+    "args", [{"reparam": "plain"}, {"reparam": "csla"}, {"reparam": "plain", "norm": "batch-first"}]
+)
+def test_the_eps_of_batch_norms_is_folded_too(args):
+    """Where a map hardly varies eps is much of the variance; the norms that follow would hide a wrong scale."""
+    network = trained_network(**args)
+    for stage in network.encoder.stages:
+        for block in stage:
+            block.norm.running_var.fill_(4e-5)  # eps is a fifth of the sum
+    fused = fuse_network(network, PATCH)
+    for stage, (trained, deployed) in enumerate(zip(network.encoder.stages, fused.encoder.stages, strict=True)):
+        x = torch.rand(1, trained[0].conv.weight.shape[0], *(n >> (stage + 1) for n in PATCH))
+        with torch.no_grad():
+            expected = trained[0](x)
+            assert (deployed[0](x) - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
 def test_fusing_notices_a_wrong_fold():
     network = trained_network()
     fused = fuse_network(network, PATCH)

@@ -8,6 +8,8 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from rep3d.files import OVERWRITE_HELP, check_free
+
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file."""
@@ -23,6 +25,7 @@ def card(
     attribution: str = typer.Option(..., help="Whom to credit for the data."),
     failure: list[str] = typer.Option(..., help="A known failure; give the option once for each."),
     baseline: list[str] = typer.Option([], help="NAME=JSON: the same evaluation of another network."),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
 ) -> None:
     """Write a model card: data, licence, command, curves, Dice on test cases, known failures."""
     from rep3d.errors import BadInput
@@ -41,6 +44,13 @@ def card(
         raise BadInput("--baseline takes NAME=JSON")
     loaded = load_weights(weights)
     picture = weights.with_suffix(".png")
+    stem = weights.parent / loaded.meta.task.key
+    check_free(
+        [stem.with_suffix(".md"), stem.with_suffix(".json"), picture],
+        overwrite=overwrite,
+        record=stem.with_suffix(".json"),
+        same=lambda record: record["weights_sha256"] == loaded.sha256,
+    )
     sources = CardSources(
         weights=loaded,
         results=read(results),

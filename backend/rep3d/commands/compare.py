@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rep3d.files import OVERWRITE_HELP, check_free, sha256_file
+
 if TYPE_CHECKING:
     from rep3d.evaluation.compare import Comparison
     from rep3d.evaluation.results import EvaluationResult
@@ -28,6 +30,7 @@ def compare(
     grid: str = typer.Option("native", help="native, network or postprocessed, as far as the files have them."),
     empty: str = typer.Option("ignore", help="A class in neither label map: ignore it, or one (counts as 1)."),
     level: float = typer.Option(0.95, help="Confidence level; 1 - level is the limit for p."),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
 ) -> None:
     """Compare results case by case: paired Wilcoxon tests with Holm's correction, effect sizes, tables, box plots.
 
@@ -40,14 +43,20 @@ def compare(
     from rep3d.evaluation.results import read_result
     from rep3d.evaluation.tables import write_tables
     from rep3d.figures.boxes import boxes
-    from rep3d.files import sha256_file
     from rep3d.provenance import provenance
 
     loaded = [read_result(path) for path in results]
     chosen = choose_names(loaded, names)
+    hashes = {name: sha256_file(path) for name, path in zip(chosen, results, strict=True)}
+    check_free(
+        [out / name for name in ("summary.csv", "tests.csv", "values.csv", "boxes.png")],
+        patterns=[out / "comparison.*"],
+        overwrite=overwrite,
+        record=out / "comparison.json",
+        same=lambda record: record["provenance"]["hashes"] == hashes,
+    )
     options = comparing.CompareOptions(metric, find_reference(reference, chosen, results), by, grid, empty, level)
     comparison = comparing.compare(loaded, options, chosen)
-    hashes = {name: sha256_file(path) for name, path in zip(chosen, results, strict=True)}
     subjects = {name: result.record.get("subject", {}) for name, result in zip(chosen, loaded, strict=True)}
     write_tables(out, comparison, subjects=subjects, provenance=provenance(**hashes))
     boxes(out / "boxes.png", comparison)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from rep3d.files import OVERWRITE_HELP, check_free
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -19,6 +21,7 @@ def ensemble(
     output: Path = typer.Option(
         None, "-o", "--output", help="Manifest to write, NAME.ensemble.json [default for a folder: in it]."
     ),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
 ) -> None:
     """List networks whose probabilities are to be averaged; use the file wherever weights are asked for.
 
@@ -32,6 +35,7 @@ def ensemble(
         if len(members) > 1 or not members[0].is_dir():
             raise BadInput("-o is missing: where to write the ensemble.", f"e.g. -o both{SUFFIX}")
         output = members[0] / f"folds{SUFFIX}"
+    check_free([output], overwrite=overwrite)
     written = write_ensemble(output, members_of(members))
     meta = written.meta
     typer.echo(f"{output}: {len(written.members)} networks for {meta.task.key}, probabilities averaged")

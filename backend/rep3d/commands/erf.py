@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rep3d.files import OVERWRITE_HELP, as_json, check_free, content_hash
+
 if TYPE_CHECKING:
     from rep3d.interpret.subjects import Subject
     from rep3d.interpret.survey import Survey
@@ -40,6 +42,7 @@ def erf(
     format: str = typer.Option("nii.gz", help="Format of the volumes with --at: nii.gz, nii or nrrd."),
     device: str = typer.Option("auto", help="auto, cpu, cuda:N or mps."),
     seed: int = typer.Option(0, help="Seed of the patches, and of fresh networks."),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
 ) -> None:
     """Measure effective receptive fields: the gradient of an output with respect to the input.
 
@@ -65,6 +68,12 @@ def erf(
             raise BadInput("--depth does not apply to --at, which explains an answer", "Leave one of them out.")
         from rep3d.interpret.voxel_report import explain_file
 
+        check_free(
+            patterns=[out / "erf.*", out / "erf-negative.*"],
+            overwrite=overwrite,
+            record=out / "erf.json",
+            same=lambda r: r["subject"] == as_json(loaded[0].origin) and r["scan_sha256"] == content_hash(image[0]),
+        )
         place = numbers(at, "--at", int) if at else numbers(at_mm, "--at-mm", float)
         lines = explain_file(
             loaded[0], image[0], place, out, chosen, in_mm=bool(at_mm), class_text=classes[0] if classes else None,
@@ -72,6 +81,12 @@ def erf(
         )  # fmt: skip
         typer.echo("\n".join(lines))
         return
+    check_free(
+        patterns=[out / "erf.*"],
+        overwrite=overwrite,
+        record=out / "erf.json",
+        same=lambda record: [s["origin"] for s in record["surveys"]] == as_json([s.origin for s in loaded]),
+    )
     _survey(loaded, out, image, classes, depth, patches, size, seed, chosen)
 
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rep3d.commands import postprocess as postprocessing
+from rep3d.files import OVERWRITE_HELP, as_json, check_free
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
 
@@ -61,6 +64,7 @@ def evaluate(
         False, "--allow-missing", help="Score --predictions although some cases have none."
     ),
     name: str = typer.Option("", help="Name of --predictions in tables; default: the folder's."),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
 ) -> None:
     """Score weights, a checkpoint or anybody's label maps: Dice, NSD, HD95, surface distance and volume by structure.
 
@@ -98,6 +102,8 @@ def evaluate(
 
         if not task:
             raise BadInput("--task is needed with --predictions", "It says which value is which structure.")
+        folder = str(predictions.resolve())
+        check_outputs(output, table, overwrite, lambda r: r["inputs"]["predictions"] == folder)
         record = evaluate_labelmaps(
             load_task(task), predictions, truth=truth, data=data, allow_missing=allow_missing, name=name, **common
         )
@@ -111,6 +117,7 @@ def evaluate(
         if threads:
             torch.set_num_threads(threads)
         subject = evaluation.from_weights(weights) if weights else evaluation.from_checkpoint(checkpoint)
+        check_outputs(output, table, overwrite, lambda r: r["subject"] == as_json(subject.identity))
         record = evaluation.evaluate(
             subject, data, overlap=overlap, tta=tta, device=device, precision=precision, engine=engine,
             grids=evaluation.GRIDS if grid == "both" else ("native",), **common,
@@ -118,6 +125,22 @@ def evaluate(
     if table is not None:
         write_table(table, record)
     show_result(console, record)
+
+
+def check_outputs(
+    output: Path | None, table: Path | None, overwrite: bool, same: Callable[[dict[str, Any]], bool]
+) -> None:
+    """Refuse names that are taken by anything but an earlier evaluation of the same subject, and its table."""
+    from rep3d.evaluation.partial import FORMAT as PARTIAL
+    from rep3d.evaluation.results import FORMAT
+
+    outputs = [path for path in (output, table) if path is not None]
+    check_free(
+        outputs, overwrite=overwrite, record=output, same=lambda record: record["format"] == FORMAT and same(record)
+    )
+    if output is not None:
+        partial = output.with_name(output.name + ".partial")
+        check_free([partial], overwrite=overwrite, record=partial, same=lambda record: record["format"] == PARTIAL)
 
 
 def show_result(console: Console, record: dict[str, Any]) -> None:

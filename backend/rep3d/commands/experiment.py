@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from rep3d.files import check_free
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -67,8 +69,15 @@ def experiment(
     study = known[name]
     setting = Setting(chosen, data, out, how, integers(seeds, "--seeds"), split, fold=fold, device=device)
     some = [part.strip() for part in variants.split(",") if part.strip()]
+    tables = out / f"{study.name}-{chosen.key}"
+    check_free(
+        [tables / name for name in ("table.md", "table.csv", "results.json", "figure.png")],
+        overwrite=None,
+        record=tables / "results.json",
+        same=lambda record: record["study"] == study.name,
+    )
     elsewhere = 0 if tables_only else execute(study, setting, console, some)
     if elsewhere:
         console.print(f"{elsewhere} runs are still at work in other processes; the tables show what is done.")
-    for path in write_study(study, setting, out / f"{study.name}-{chosen.key}"):
+    for path in write_study(study, setting, tables):
         console.print(str(path), markup=False, soft_wrap=True)

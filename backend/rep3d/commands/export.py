@@ -7,6 +7,8 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from rep3d.files import OVERWRITE_HELP, check_free, taken
+
 FORMATS = ("bundle", "onnx", "torch-export", "torchscript")
 
 
@@ -28,7 +30,7 @@ def export(
     dynamic_size: bool = typer.Option(
         False, "--dynamic-size", help="Windows of any size the network's stride divides, not the trained patch alone."
     ),
-    force: bool = typer.Option(False, "--force", help="Replace what is there."),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
 ) -> None:
     """Write a deployed network for other programs. Research software, not a medical device.
 
@@ -46,7 +48,7 @@ def export(
         raise BadInput(
             "--batch and --dynamic-size are for single files", "A bundle's network takes any batch of its patch."
         )
-    check_output(output, format, force)
+    check_output(output, format, overwrite)
 
     from rep3d.export.agreement import make_windows
     from rep3d.export.programs import export_file
@@ -59,20 +61,20 @@ def export(
     if format == "bundle":
         from rep3d.export.bundle import export_bundle
 
-        agreement = export_bundle(source, output, windows, force=force)
+        agreement = export_bundle(source, output, windows, overwrite=overwrite)
     else:
         agreement = export_file(source, output, format, windows, batch=batch, dynamic_size=dynamic_size)
     console.print(f"{output}: {source.meta.id}, {agreement.sentence()}", markup=False)
 
 
-def check_output(output: Path, format: str, force: bool) -> None:
+def check_output(output: Path, format: str, overwrite: bool) -> None:
     """Refuse a name that does not fit the format, or that is taken."""
-    from rep3d.errors import BadInput, OutputFailed
+    from rep3d.errors import BadInput
 
     wanted = {"onnx": (".onnx",), "torch-export": (".pt2",), "torchscript": (".ts", ".pt")}.get(format)
     if wanted and output.suffix.lower() not in wanted:
         raise BadInput(f"{output} does not end in {wanted[0]}", f"Files of --format {format} are named so.")
-    if wanted and output.is_dir():
-        raise OutputFailed(f"cannot write {output}: a folder has this name", "Choose another name with -o.")
-    if output.exists() and not force:
-        raise OutputFailed(f"{output} is there already", "Choose another name with -o, or replace it with --force.")
+    if wanted or not output.is_dir():
+        check_free([output], overwrite=overwrite)
+    elif not overwrite:
+        raise taken(output)

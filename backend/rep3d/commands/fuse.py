@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from rep3d.files import OVERWRITE_HELP, check_free
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
@@ -30,6 +32,7 @@ def fuse(
     half: bool = typer.Option(
         False, "--half", help="Store 16-bit numbers: half the size, Dice the same to about 0.0005."
     ),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
 ) -> None:
     """Turn a training checkpoint into a deployed weights file.
 
@@ -39,7 +42,7 @@ def fuse(
     from rep3d.fuse import as_half, expected_of, fuse_checkpoint
     from rep3d.weights import load_weights, save_weights
 
-    _check_suffix(output)
+    check_output(output, overwrite)
     console = Console(soft_wrap=True, highlight=False)
     tensors, meta, error = fuse_checkpoint(checkpoint, weights_id=weights_id, licence=licence)
     meta = replace(meta, demo_only=demo_only, expected=expected_of(checkpoint, data))
@@ -63,6 +66,7 @@ def import_(
     ),
     weights_id: str = typer.Option("", "--id", help="Name of the weights."),
     licence: str = typer.Option("", help="Licence of the weights."),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
 ) -> None:
     """Turn weights trained with the authors' code into a deployed weights file.
 
@@ -74,7 +78,7 @@ def import_(
     from rep3d.tasks import INTENSITY_PRESETS, load_task
     from rep3d.weights import load_weights, save_weights
 
-    _check_suffix(output)
+    check_output(output, overwrite)
     if patch < 32 or patch % 16:
         raise BadInput(f"--patch {patch} does not fit the network", "Give a multiple of 16, at least 32.")
     target = load_task(task)
@@ -105,8 +109,10 @@ def import_(
     console.print(f"{output}: {meta.id}, window {name or 'of the task'}, patch {patch}", soft_wrap=True)
 
 
-def _check_suffix(output: Path) -> None:
+def check_output(output: Path, overwrite: bool) -> None:
+    """Refuse a name that is none for weights, or that is taken."""
     from rep3d.errors import BadInput
 
     if output.suffix != ".safetensors":
         raise BadInput(f"{output} does not end in .safetensors", "Weights are written in that format only.")
+    check_free([output], overwrite=overwrite)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from rep3d.files import OVERWRITE_HELP, as_json, check_free
+
 if TYPE_CHECKING:
     from rep3d.interpret.kernels import KernelSet
 
@@ -26,6 +28,7 @@ def masks(
     figures: bool = typer.Option(True, help="Draw pictures."),
     volumes: bool = typer.Option(True, help="Write volumes with the taps as voxels."),
     start: bool = typer.Option(True, help="Evolution: begin with step 0, rebuilt from the run's seed."),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
 ) -> None:
     """Show prior, generator, mask and kernels of each block: arrays, volumes, pictures and a table.
 
@@ -38,12 +41,21 @@ def masks(
     if format not in MAP_FORMATS:
         raise BadInput(f"--format {format!r} is unknown", f"Choose {', '.join(MAP_FORMATS)}.")
     if len(files) > 1:
-        _evolution(files, out, block, start)
+        _evolution(files, out, block, start, overwrite)
         return
     from rep3d.interpret.kernel_export import export_arrays, export_table, export_volumes
     from rep3d.interpret.kernels import load_kernels
 
     kernels = choose(load_kernels(files[0]), block)
+    check_free(
+        patterns=[
+            out / "masks.*",
+            *(out / f"{one.name}*.{suffix}" for one in kernels.blocks for suffix in ("png", format)),
+        ],
+        overwrite=overwrite,
+        record=out / "masks.json",
+        same=lambda record: record["origin"] == as_json(kernels.origin),
+    )
     rows = export_table(out, kernels)
     written = [export_arrays(out / "masks.npz", kernels)]
     if volumes:
@@ -76,7 +88,7 @@ def describe(kernels: KernelSet) -> str:
     return f"{name}, step {kernels.step}" if kernels.step is not None else str(name)
 
 
-def _evolution(files: list[Path], out: Path, names: list[str], start: bool) -> None:
+def _evolution(files: list[Path], out: Path, names: list[str], start: bool, overwrite: bool) -> None:
     import json
 
     from rep3d.figures.evolution import evolution_figure, evolution_gif
@@ -85,8 +97,14 @@ def _evolution(files: list[Path], out: Path, names: list[str], start: bool) -> N
     from rep3d.interpret.kernel_table import to_csv
 
     series = [choose(kernels, names) for kernels in load_evolution(files, from_start=start)]
-    rows = evolution_rows(series)
     sources = [kernels.origin | {"step": kernels.step} for kernels in series]
+    check_free(
+        patterns=[out / "evolution*.*"],
+        overwrite=overwrite,
+        record=out / "evolution.json",
+        same=lambda record: record["checkpoints"] == as_json(sources),
+    )
+    rows = evolution_rows(series)
     write_text(out / "evolution.json", json.dumps({"checkpoints": sources, "rows": rows}, indent=1) + "\n")
     write_text(out / "evolution.csv", to_csv(rows))
     for i, block in enumerate(series[0].blocks):

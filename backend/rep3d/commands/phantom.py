@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from rep3d.files import OVERWRITE_HELP, check_free
+
 
 def phantom(
     output: Path = typer.Option(..., "-o", "--output", help="The scan to write (.nii.gz ...); with --count a folder."),
@@ -40,6 +42,7 @@ def phantom(
         exists=True,
         help="Paint these label maps of real anatomies, files or folders (repeatable), instead of the schematic one.",
     ),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
 ) -> None:
     """Make a CT of a generated abdomen and its ground truth (AMOS's 15 labels). No scan of a patient is behind it.
 
@@ -62,6 +65,7 @@ def phantom(
         split_suffix(output)
         truth = labels or labels_path(output)
         split_suffix(truth)
+        check_free([output, truth], overwrite=overwrite)
         made = make(seed, options, anatomies)
         write_phantom(made, output, truth)
         size = " x ".join(map(str, made.image.shape))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from rep3d.files import OVERWRITE_HELP, check_free
+
 group = typer.Typer(no_args_is_help=True, help="Post-processing that is learned on validation cases.")
 
 
@@ -29,6 +31,7 @@ def learn(
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N or mps."),
     precision: str = typer.Option("auto", help="auto, float32 or bfloat16."),
     threads: int = typer.Option(0, help="CPU threads; 0: as many as torch chooses."),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
 ) -> None:
     """Choose for each structure: as it is, largest component only, or no components below a volume.
 
@@ -48,10 +51,17 @@ def learn(
         raise BadInput("one of --weights and --checkpoint is needed", "e.g. --checkpoint RUN/best.ckpt")
     if threads:
         torch.set_num_threads(threads)
+    subject = from_weights(weights) if weights else from_checkpoint(checkpoint)
+    check_free(
+        [output],
+        overwrite=overwrite,
+        record=output,
+        same=lambda r: r["provenance"]["hashes"]["subject"] == subject.identity.get("sha256") and "learned_on" in r,
+    )
     console = Console(highlight=False)
     config = learning.LearnConfig(margin=margin, level=level, min_ml=parse_sizes(sizes, learning.CANDIDATES_ML))
     record = learning.learn_postprocess(
-        from_weights(weights) if weights else from_checkpoint(checkpoint),
+        subject,
         data,
         split,
         config=config,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from rep3d.files import OVERWRITE_HELP, check_free
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -22,6 +24,7 @@ def report(
     image: list[Path] = typer.Option([], help="Scan for the receptive fields; repeatable. Without any: noise."),
     patches: int = typer.Option(4, help="Patches for each class of the receptive fields."),
     device: str = typer.Option("auto", help="auto, cpu, cuda:N or mps."),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
 ) -> None:
     """Write a report: curves, Dice by structure, masks, receptive fields, timings and provenance in one HTML file."""
     from rich.console import Console
@@ -34,6 +37,7 @@ def report(
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise BadInput(f"{out} does not end in .html", "A report is one HTML file.")
+    check_free([out], overwrite=overwrite)
     chosen = resolve_device(device)
     material = gather(source, results=results, card=card)
     options = ReportOptions(tuple(image), patches, benchmark, timing)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from rep3d.files import OVERWRITE_HELP, check_free
+
 group = typer.Typer(name="task", help="Tasks of your own: plan from data, check, show.", no_args_is_help=True)
 
 
@@ -36,7 +38,7 @@ def new(
     patch: str = typer.Option("", help="Patch in voxels instead of the plan's, e.g. 96,96,64."),
     network: str = typer.Option("", help="Network instead of the plan's, e.g. rep3d-s."),
     measure: int = typer.Option(50, help="Measure at most this many training cases, spread evenly; 0: all."),
-    force: bool = typer.Option(False, "--force", help="Replace the file if it exists."),
+    overwrite: bool = typer.Option(False, "--overwrite", help=OVERWRITE_HELP),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show plan and file, write nothing."),
 ) -> None:
     """Plan a task from data and write its file, with the reason for every choice."""
@@ -58,6 +60,8 @@ def new(
         "patch": _numbers(patch, "--patch", int) if patch else None,
         "network": network or None,
     }
+    if output is not None and not dry_run:
+        check_free([output], overwrite=overwrite)
     found = read_source(source, channel=channel, folds=folds)
     for line in found.said:
         typer.echo(line)
@@ -81,8 +85,7 @@ def new(
     if dry_run:
         typer.echo("\n" + made.text)
         return
-    if target.exists() and not force:
-        raise BadInput(f"{target} exists", "Choose another name with -o, or replace it with --force.")
+    check_free([target], overwrite=overwrite)
     write_text(target, made.text)
     typer.echo(f"wrote {target}")
     task = made.task.key if target.parent.resolve() == own_folder().resolve() else str(target)

@@ -23,7 +23,7 @@ from rep3d.data.dataset import Case
 from rep3d.data.preprocess import normalise, to_network_grid
 from rep3d.data.reading import read_labelmap, read_volume
 from rep3d.errors import BadInput, OutputFailed
-from rep3d.files import atomic_path, sha256_file, write_text
+from rep3d.files import atomic_path, sha256_file, sweep, write_text
 from rep3d.tasks import Task
 
 CACHE_VERSION = 3
@@ -93,7 +93,7 @@ class FileHashes:
 
 
 class Cache:
-    """Folder of preprocessed cases for one task."""
+    """Folder of preprocessed cases for one task; what killed writers have left there is removed."""
 
     def __init__(self, folder: Path, task: Task):
         self.folder = folder
@@ -105,6 +105,7 @@ class Cache:
             raise OutputFailed(
                 f"cannot make the cache folder {folder}: {error.strerror}", "choose another --cache"
             ) from error
+        sweep(folder)
 
     def key(self, case: Case) -> str:
         """Name of the case's files: content of both inputs and all settings."""

@@ -21,6 +21,7 @@ from rep3d.data.case_scan import CaseRecord, ScanJob, ScanResult, scan_case
 from rep3d.data.convert import FOLDER as CONVERTED
 from rep3d.data.convert import Conversion
 from rep3d.data.data_list import FILE, Entry, changes, is_prepared, list_content, read_list
+from rep3d.data.findings import FORMAT as INTEGRITY
 from rep3d.data.findings import Report
 from rep3d.data.fingerprint import Fingerprint
 from rep3d.data.integrity import judge
@@ -30,7 +31,7 @@ from rep3d.data.parallel import choose_workers, run_jobs
 from rep3d.data.prefill import BYTES_PER_VOXEL, Progress, fill_cache
 from rep3d.data.splitting import divide, proportions_note, with_patients
 from rep3d.errors import BadInput, OutputFailed
-from rep3d.files import remove_leftovers, write_text
+from rep3d.files import check_free, sweep, write_text
 from rep3d.runtime.packages import need
 from rep3d.tasks import Task
 
@@ -92,6 +93,12 @@ def prepare(config: PrepareConfig, source: Path, out: Path, progress: Progress |
     layout = read_layout(config.kind, source, config.layout, config.task)
     scans = with_patients(layout.scans, config.patient_pattern, config.patient_table)
     layout = replace(layout, scans=scans, names=_mapped(layout.names, config.map_labels))
+    check_free(
+        [out / name for name in ("integrity.json", "integrity.txt", "fingerprint.json", "task.yaml", FILE)],
+        overwrite=None,
+        record=out / "integrity.json",
+        same=lambda record: record["format"] == INTEGRITY,
+    )
     with _only_one(out):
         _remove_partials(out)
         hashes = FileHashes(out / "cache" / "hashes.json")
@@ -154,8 +161,7 @@ def _only_one(out: Path) -> Iterator[None]:
 def _remove_partials(out: Path) -> None:
     """Temporary files that a killed run has left; a training that writes to the cache at this moment keeps its own."""
     for folder in (out, out / "cache", out / "cache" / "scans", out / CONVERTED):
-        for path in folder.glob(".*-partial-*") if folder.is_dir() else ():
-            remove_leftovers(path.with_name(path.name.partition("-partial-")[2]))
+        sweep(folder)
 
 
 def _mapped(names, table: dict[int, int]):

@@ -174,6 +174,7 @@ def summary(demo: Demo) -> dict[str, Any]:
     mean = demo.mean_dice
     return {
         "rep3d_version": __version__,
+        "files": ["index.html", *demo.files],
         "scan": demo.source.description,
         "generated": demo.source.generated,
         "task": demo.weights.meta.task.key,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rep3d.files import write_text
+from rep3d.files import remove_leftovers, write_text
 
 FORMAT, VERSION = "rep3d-partial", 1
 
@@ -25,6 +25,9 @@ class Partial:
         self.identity = json.loads(json.dumps(identity))
         self.rows: dict[str, dict[str, Any]] = {}
         self.left = ""
+        for path in (output, self.path):
+            if path is not None:
+                remove_leftovers(path)  # of a process that was killed while it wrote
         if self.path is None or not self.path.is_file():
             return
         try:

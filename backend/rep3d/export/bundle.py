@@ -27,6 +27,7 @@ from rep3d.export.describe import describe
 from rep3d.export.plain import check_plain, plain_copy
 from rep3d.export.programs import trace
 from rep3d.export.source import Source
+from rep3d.files import remove_leftovers, taken, temporary_path
 from rep3d.runtime.packages import need
 
 PACKAGE = "scripts"
@@ -37,24 +38,24 @@ RUNTIME = {"nibabel": "nibabel", "ignite": "pytorch-ignite", "fire": "fire"}
 TRACED = "models/model.ts"
 
 
-def export_bundle(source: Source, out: Path, windows: Windows, *, force: bool = False) -> Agreement:
+def export_bundle(source: Source, out: Path, windows: Windows, *, overwrite: bool = False) -> Agreement:
     """Write ``source`` as a MONAI bundle: a folder, or a .zip file that holds one.
 
     The network is built from the bundle's own files, without this package's operator, and compared before anything gets
     its final name.
 
     Args:
-        out: folder, or file that ends in .zip. force: replace what is there.
+        out: folder, or file that ends in .zip. overwrite: replace what is there.
         windows: what the two networks are compared on.
 
     Raises:
         BadInput: a package is missing, or the network cannot run without this package.
         WeightsInvalid: the logits differ by more than agreement.TOLERANCE.
-        OutputFailed: ``out`` is there already and ``force`` is false, or it cannot be written.
+        OutputFailed: ``out`` is there already and ``overwrite`` is false, or it cannot be written.
     """
     need("bundle")
     scripts = bundle_scripts()
-    with new_output(out, force) as folder:
+    with new_output(out, overwrite) as folder:
         write_files(folder, scripts)
         state = {name: tensor.contiguous() for name, tensor in source.network.state_dict().items()}
         (folder / "models").mkdir()
@@ -169,17 +170,18 @@ def write_files(folder: Path, texts: dict[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def new_output(out: Path, force: bool) -> Iterator[Path]:
+def new_output(out: Path, overwrite: bool) -> Iterator[Path]:
     """Give an empty folder; on success it, or the .zip file of it, takes the name ``out``, else nothing is left.
 
-    Raises OutputFailed: ``out`` is there already and ``force`` is false, or it cannot be written.
+    Raises OutputFailed: ``out`` is there already and ``overwrite`` is false, or it cannot be written.
     """
     out = Path(out)
-    if out.exists() and not force:
-        raise OutputFailed(f"{out} is there already", "Choose another name with -o, or replace it with --force.")
+    if out.exists() and not overwrite:
+        raise taken(out)
     zipped = out.suffix.lower() == ".zip"
-    token = uuid.uuid4().hex[:8]
-    building, packed, old = (out.parent / f".{out.name}-{kind}-{token}" for kind in ("partial", "zip", "old"))
+    remove_leftovers(out)
+    building, packed = temporary_path(out), temporary_path(out)
+    old = out.with_name(f".{out.name}-old-{uuid.uuid4().hex[:8]}")
     folder = building / (out.stem if zipped else out.name)
     try:
         folder.mkdir(parents=True)

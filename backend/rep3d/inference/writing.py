@@ -12,7 +12,7 @@ from typing import Any
 
 from rep3d import __version__
 from rep3d.errors import BadInput, OutputFailed
-from rep3d.files import atomic_path, read_record, sha256_file, temporary_path, write_text
+from rep3d.files import atomic_path, content_hash, read_record, sha256_file, temporary_path, write_text
 from rep3d.inference.dicom_seg import require_dicom, write_dicom_seg
 from rep3d.inference.nifti_writer import write_nifti
 from rep3d.inference.nrrd_writer import write_nrrd, write_seg_nrrd
@@ -149,15 +149,15 @@ def as_csv(result: SegmentationResult) -> str:
 def as_dict(result: SegmentationResult, files: OutputFiles) -> dict[str, Any]:
     """All that is known of a result, JSON-able: what it was made from, with what, how, and what was found."""
     grid = result.volume.grid
-    series = result.volume.dicom
+    series, path = result.volume.dicom, result.volume.path
     return {
         "rep3d_version": __version__,
         "note": DISCLAIMER,
         "name": result.name,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "input": {
-            "path": str(result.volume.path) if result.volume.path else None,
-            "sha256": content_hash(result.volume.path),
+            "path": str(path) if path else None,
+            "sha256": content_hash(path) if path and path.is_absolute() else None,
             "series_uid": series.uid if series else None,
             "size": list(grid.size),
             "spacing_mm": list(grid.spacing),
@@ -174,11 +174,6 @@ def as_dict(result: SegmentationResult, files: OutputFiles) -> dict[str, Any]:
         "timings_s": {stage: round(seconds, 3) for stage, seconds in result.timings_s.items()},
         "versions": versions(),
     }
-
-
-def content_hash(path: Path | None) -> str | None:
-    """sha256 of the file that a scan was read from; None for a folder, and for a name that is no path."""
-    return sha256_file(path) if path and path.is_absolute() and path.is_file() else None
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from rep3d.interpret.survey import Survey, SurveyOptions, survey
 from rep3d.report.gather import Material, read_json
 from rep3d.report.page import Pictures, Timings, page
 from rep3d.report.timing import benchmark_rows, measure_layers
+from rep3d.runtime.private_folder import private_folder
 
 Progress = Callable[[float, str], None]
 BLOCKS = ("stage1.block1", "stage2.block1", "stage3.block1", "stage4.block1")
@@ -42,8 +42,8 @@ def write_report(
     chosen = SurveyOptions(images=options.images, patches=options.patches, seed=options.seed)
     found = survey(material.subject, chosen, device, lambda f, _s: report(0.1 + 0.6 * f, "receptive fields"))
     report(0.7, "pictures")
-    with tempfile.TemporaryDirectory(prefix="rep3d-report-") as folder:
-        pictures = _draw(Path(folder), material, found)
+    with private_folder() as folder:
+        pictures = _draw(folder, material, found)
         report(0.95, "writing")
         write_text(path, page(material, found, timings, pictures))
 

@@ -6,6 +6,7 @@ a program that still runs. The standard library only: 3D Slicer's process uses i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import stat
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 #: Names of private folders; the group is the owner's process id.
@@ -28,6 +30,17 @@ def make_private_folder(parent_pid: int | None = None, root: str | Path | None =
     """
     prefix = f"rep3d-{os.getpid() if parent_pid is None else parent_pid}-"
     return Path(tempfile.mkdtemp(prefix=prefix, dir=root)).resolve()
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """A private folder inside the block; those of programs that were killed are removed first."""
+    sweep_stale_folders()
+    folder = make_private_folder()
+    try:
+        yield folder
+    finally:
+        remove_folder(folder)
 
 
 def remove_folder(folder: Path, patience_s: float = 1.0) -> bool:

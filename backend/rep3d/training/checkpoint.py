@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,6 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
     A process killed at any moment leaves the old file or the new one, never half of one. Raises OutputFailed.
     """
-    for left_over in path.parent.glob(f".*-partial-{path.name}"):  # of a process that was killed while it wrote
-        with contextlib.suppress(OSError):
-            left_over.unlink()
     try:
         with atomic_path(path) as temporary, open(temporary, "wb") as f:
             torch.save({"format": FORMAT, "version": VERSION, **content}, f)

@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from rich.console import Console
 import rep3d
 from rep3d.errors import BadInput, Rep3DError
 from rep3d.runtime.privacy import stay_private
+from rep3d.runtime.private_folder import private_folder
 from rep3d.training.config import TrainConfig
 from rep3d.training.ranks import LAUNCHED_VARIABLE, RankLost
 from rep3d.training.state import Progress
@@ -46,7 +46,7 @@ def launch(config: TrainConfig, task: Any, data: Path, run: Path, *, console: Co
     """
     world = config.devices * config.nodes
     places = _addresses(config)
-    with tempfile.TemporaryDirectory(prefix="rep3d-ranks-") as folder:
+    with private_folder() as folder:
         ranks: list[_Rank] = []
         with _passed_on(ranks) as signals, _all_ended(ranks):
             for local in range(config.devices):
@@ -58,7 +58,7 @@ def launch(config: TrainConfig, task: Any, data: Path, run: Path, *, console: Co
                     LAUNCHED_VARIABLE: "1",
                     "PYTHONPATH": os.pathsep.join([str(Path(rep3d.__file__).parents[1]), *sys.path]),
                 }
-                report = Path(folder) / f"{local}.report"
+                report = folder / f"{local}.report"
                 payload = pickle.dumps((report, (config, task, Path(data), Path(run)), named))
                 ranks.append(_Rank(local, report, payload, environment, console if local == 0 else None))
             ended = _wait(ranks, signals)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rep3d.data.cache import Cache, load_samples
 from rep3d.data.dataset import Case, Dataset, data_list, find_dataset
 from rep3d.errors import BadInput, OutputFailed
-from rep3d.files import sha256_file, write_text
+from rep3d.files import check_free, sha256_file, sweep, write_text
 from rep3d.inference.devices import resolve_device
 from rep3d.runtime.packages import need
 from rep3d.tasks import Task
@@ -80,9 +80,17 @@ def run_training(
         store = Cache(cache or dataset.cache or run / "cache", task)
         hashes = {path: store.hashes.of(path) for case in dataset.cases for path in (case.image, case.label)}
         if ranks.first:
+            sweep(run)
             store.hashes.save()
         check_no_leak(dataset, hashes)
         listed, digest = data_list(dataset, task.key, hashes)
+        if restart or not (run / LAST).exists():
+            check_free(
+                [run / name for name in RUN_FILES if name != "tb"],
+                overwrite=None,
+                record=run / "config.json",
+                same=lambda record: {"task", "network", "steps", "patch"} <= record.keys(),
+            )
         if restart and ranks.first:  # only now that everything else is known to be right
             delete_run(run)
         saved = load_checkpoint(run / LAST) if (run / LAST).exists() else None

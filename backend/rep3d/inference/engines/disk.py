@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 from rep3d.errors import OutputFailed
-from rep3d.files import write_bytes, write_text
+from rep3d.files import sweep, write_bytes, write_text
 from rep3d.runtime.folders import cache_folder
 
 LIMIT = 4 << 30
@@ -56,6 +56,7 @@ def write(file: Path, data: bytes) -> None:
 def make_room(keep: Path, limit: int | None = None) -> None:
     """Delete the files that were used longest ago until the rest fits ``limit`` bytes; ``keep`` stays."""
     limit = LIMIT if limit is None else limit
+    sweep(keep.parent)
     found = []
     for path in keep.parent.glob("*.blob"):
         with contextlib.suppress(OSError):
