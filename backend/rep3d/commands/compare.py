@@ -53,7 +53,7 @@ def compare(
         patterns=[out / "comparison.*"],
         overwrite=overwrite,
         record=out / "comparison.json",
-        same=lambda record: record["provenance"]["hashes"] == hashes,
+        same=lambda record: sorted(record["provenance"]["hashes"].values()) == sorted(hashes.values()),
     )
     options = comparing.CompareOptions(metric, find_reference(reference, chosen, results), by, grid, empty, level)
     comparison = comparing.compare(loaded, options, chosen)
