@@ -32,7 +32,7 @@ from rep3d.commands import (
 )
 from rep3d.commands.needs import check_first
 from rep3d.errors import Rep3DError
-from rep3d.files import check_name
+from rep3d.files import check_name, check_path
 from rep3d.runtime.privacy import stay_private
 
 app = typer.Typer(
@@ -85,6 +85,7 @@ def main() -> None:
     try:
         for argument in sys.argv[1:]:
             check_name(argument)
+            check_path(argument.partition("=")[2] if argument.startswith("--") else argument, is_name=False)
         app()
     except Rep3DError as error:
         if os.environ.get("REP3D_TRACEBACK"):
@@ -93,6 +94,11 @@ def main() -> None:
         # At once: the processes of a training that torchrun started write to one log.
         said = Text.assemble(("error", "bold red"), f" ({error.code}): {error}{hint}")
         Console(stderr=True, soft_wrap=True, highlight=False).print(said)
+        sys.exit(1)
+    except OSError as error:  # of a path that was looked at: its name is too long, a disk is gone
+        if os.environ.get("REP3D_TRACEBACK") or error.filename is None:
+            raise
+        print(f"error (bad_input): {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
     except ImportError as error:
         if os.environ.get("REP3D_TRACEBACK") or (error.name or "").partition(".")[0] == "rep3d":

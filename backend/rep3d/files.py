@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import glob
 import hashlib
@@ -11,6 +12,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +41,25 @@ def check_name(path: str | Path) -> None:
         raise BadInput(f"{shown(path)}: the name is not valid UTF-8.", "Rename the file or folder.")
 
 
+def check_path(path: str | Path, *, is_name: bool = True) -> None:
+    """Raise BadInput for what can be no input or output: a pipe, device or socket, and a name that no disk takes.
+
+    Args:
+        path: as the user gave it; it need not exist. is_name: else it may be any text, which is no path if it is long.
+    """
+    check_name(path)
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        number = getattr(error, "errno", None)
+        if is_name and number in (None, errno.ENAMETOOLONG, errno.ELOOP):
+            words = getattr(error, "strerror", None) or "no path"
+            raise BadInput(f"{shown(path)}: {words}.", "Give another name.") from error
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise BadInput(f"{path} is neither a file nor a folder.", "Pipes, devices and sockets are not read.")
+
+
 def check_free(
     outputs: Iterable[Path] = (),
     *,
@@ -62,6 +83,7 @@ def check_free(
     """
     there = []
     for output in map(Path, outputs):
+        check_path(output)
         remove_leftovers(output)
         there += [output] if os.path.lexists(output) else []
     for pattern in map(Path, patterns):

@@ -8,8 +8,8 @@ import time
 
 import pytest
 from rep3d import files
-from rep3d.errors import OutputFailed
-from rep3d.files import check_free, remove_leftovers, sweep, temporary_path, write_text
+from rep3d.errors import BadInput, OutputFailed
+from rep3d.files import check_free, check_path, remove_leftovers, sweep, temporary_path, write_text
 
 
 def test_only_our_own_of_the_same_source_gives_way(tmp_path):
@@ -83,3 +83,15 @@ def test_a_writer_that_cannot_be_asked_has_an_hour(tmp_path):
         os.utime(path, (then, then))
     sweep(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices in folders are POSIX")
+def test_what_is_no_file_and_no_name_is_bad_input(tmp_path):
+    os.mkfifo(tmp_path / "a.nii.gz")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path in (tmp_path / "a.nii.gz", "/dev/zero", tmp_path / ("x" * 300), tmp_path / "loop", "a\0b", "a\udcff"):
+        with pytest.raises(BadInput):
+            check_path(path)
+    check_path(tmp_path / "none")
+    check_path(tmp_path)
+    check_path("a sentence of any length " * 100, is_name=False)

@@ -97,6 +97,12 @@ class Driver:
             if events is not None:
                 events.append(message)
 
+    def end_of_any(self) -> dict[str, Any]:
+        """The next message that is no event."""
+        while "event" in (message := self.read()):
+            pass
+        return message
+
     def call(self, method: str, params: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
         """A request that must succeed; its result."""
         message = self.end(self.send(method, params, **more))

@@ -213,7 +213,12 @@ def test_folders_that_are_not_private(tmp_path):
     precious.mkdir(mode=0o700)
     file.write_text("x")
     link.symlink_to(good)
+    used = [folder.make_private_folder(root=tmp_path) for _ in range(3)]
+    (used[0] / "thesis.txt").write_text("x")
+    (used[1] / "scan.npy").mkdir()
+    (used[2] / "scan.npy").symlink_to(file)
     for path, word in [
+        *((path, "is not empty") for path in used),
         (open_to_all, "entered by others"),
         (precious, "not called rep3d-"),
         (file, "not a folder"),

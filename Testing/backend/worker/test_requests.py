@@ -10,6 +10,8 @@ import pytest
 import rep3d
 from rep3d.worker import params, protocol
 
+from . import fuzz_lines
+
 IDENTITY = np.eye(4).tolist()
 
 
@@ -187,3 +189,22 @@ def test_weights_of_another_task(worker, head):
 
 def test_cancelling_nothing(worker):
     assert worker.call("cancel", target="no such request") == {"cancelled": False}
+
+
+def test_lines_at_random(worker):
+    """Each gets one answer, none is a fault of ours, and the worker goes on."""
+    for line in fuzz_lines.lines(seed=7, count=60):
+        worker.raw(line)
+        message = worker.end_of_any()
+        assert message.get("error", {}).get("code") != "internal", (line[:300], message)
+    assert worker.call("tasks")["tasks"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices in folders are POSIX")
+def test_what_is_no_file_is_bad_input(worker, tmp_path):
+    pipe, long = tmp_path / "a.nii.gz", "/" + "x" * 300 + ".nii.gz"
+    os.mkfifo(pipe)
+    for path in (str(pipe), "/dev/zero", long):
+        error = worker.fails("segment_files", "bad_input", inputs=[path], output=str(tmp_path), task="msd-hippocampus")
+        assert path in error["message"]
+        worker.fails("inspect", "bad_input", path=path)

@@ -12,7 +12,7 @@ from pathlib import Path
 from rep3d.data.reading import IMAGE_SUFFIXES, read_volume
 from rep3d.data.volume import Volume
 from rep3d.errors import BadInput, Cancelled, OutOfMemory, Rep3DError
-from rep3d.files import check_free, read_record, remove_leftovers
+from rep3d.files import check_free, check_path, read_record, remove_leftovers
 from rep3d.inference.dicom_seg import require_dicom
 from rep3d.inference.result import SegmentationResult
 from rep3d.inference.writing import FORMATS, OutputFiles, check_writable, format_of, is_result_of, write_result
@@ -53,6 +53,7 @@ def find_scans(inputs: list[Path]) -> list[Path]:
     """
     scans: list[Path] = []
     for path in inputs:
+        check_path(path)
         if not path.exists():
             raise BadInput(f"{path}: no such file or folder.")
         if path.is_file():

@@ -21,7 +21,11 @@ _ARRAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.npy\Z")
 
 
 def why_not_private(folder: Path) -> str:
-    """Why the worker must not use ``folder``; "" if it may: a real folder of this user that nobody else can enter."""
+    """Why the worker must not use ``folder``; "" if it may.
+
+    It may use a real folder of this user that nobody else can enter, and that holds nothing but arrays for a first
+    request: at the end all of it is removed.
+    """
     try:
         info = os.lstat(folder)
     except (OSError, ValueError) as error:
@@ -36,6 +40,9 @@ def why_not_private(folder: Path) -> str:
             return f"{folder} belongs to another user"
         if info.st_mode & 0o077:
             return f"{folder} can be entered by others (mode {stat.S_IMODE(info.st_mode):o}, 700 is needed)"
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if not _ARRAY.match(entry.name) or not entry.is_file(follow_symlinks=False):
+            return f"{folder} is not empty: it holds {entry.name!r}, which is no array of a request"
     return ""
 
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rep3d.files import check_path
+from rep3d.worker import params
 from rep3d.worker.failures import INSTALL_HINT, DependencyMissing, first_line
 from rep3d.worker.job import Job
 
@@ -48,10 +50,14 @@ class MethodTable:
         self._models: WarmModels | None = None
 
     def call(self, job: Job) -> dict[str, Any]:
-        """The result of the job's method. Raises DependencyMissing before anything else where packages are missing.
+        """The result of the job's method.
 
-        Raises DeviceUnsound where the job's device computes wrongly in its precision.
+        Raises:
+            BadInput: a path of a pipe, a device or the like. DependencyMissing: before anything else where packages
+                are missing. DeviceUnsound: the job's device computes wrongly in its precision.
         """
+        for path in params.paths(job.method, job.params):
+            check_path(path)
         models = self._load()
         if job.method in COMPUTING:
             check_arithmetic(job.method, job.params)

@@ -162,6 +162,13 @@ def check(method: str, params: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def paths(method: str, values: dict[str, Any]) -> list[str]:
+    """All paths among checked params."""
+    names = [name for name in METHODS[method] if name in ("path", "weights", "inputs", "output")]
+    found = [values[name] for name in names if values[name] is not None]
+    return [path for value in found for path in (value if isinstance(value, list) else [value])]
+
+
 def _fields(fields: dict[str, Field], value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise wrong(name, "an object", value)
