@@ -216,7 +216,7 @@ def test_the_command(tmp_path):
     named = invoke(*paths, "-o", out, "--names", "A,B", "--by", "mean")
     assert named.exit_code == 0 and json.loads((out / "comparison.json").read_text())["results"] == ["A", "B"]
     assert isinstance(invoke(*paths, "-o", out, "--names", "A").exception, BadInput)
-    assert isinstance(invoke(paths[0], "-o", out).exception, BadInput)
+    assert isinstance(invoke(paths[0], "-o", tmp_path / "one").exception, BadInput)
 
 
 def test_a_figure_of_many_structures_and_results(tmp_path):
