@@ -8,7 +8,7 @@ import shutil
 import pytest
 import yaml
 from rep3d.cli import app
-from rep3d.errors import BadInput
+from rep3d.errors import BadInput, OutputFailed
 from rep3d.planning.source import UNKNOWN, measure, read_source
 from rep3d.tasks import load_task
 from rep3d.tasks.store import TASK_FOLDER
@@ -46,7 +46,8 @@ def test_from_an_msd_task_to_a_file_that_loads(msd, tmp_path):
     assert f'rep3d prepare msd {root} prepared-hohle --task "{target}"' in said.replace("\n", "")
     assert "The task can be used." in invoke("task", "check", target)
     before = target.read_bytes()
-    assert "exists" in str(refused("task", "new", root, "-o", target, *MEMORY))
+    again = CliRunner().invoke(app, [str(a) for a in ("task", "new", root, "-o", target, *MEMORY)])
+    assert isinstance(again.exception, OutputFailed) and "is there already" in str(again.exception)
     assert target.read_bytes() == before
     invoke("task", "new", root, "-o", target, *MEMORY, "--overwrite", "--title", "Zweite")
     assert load_task(target).title == "Zweite"
