@@ -229,6 +229,6 @@ def _temporary_nodes(scene: Any) -> Iterator[None]:
         yield
     finally:
         after = [scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())]
-        for node in after:
+        for node in sorted(after, key=lambda node: node.IsA("vtkMRMLDisplayNode")):  # never before what they display
             if node.GetID() not in before and node.GetScene() is not None:
                 scene.RemoveNode(node)
