@@ -88,7 +88,7 @@ def test_a_scan_with_truth(tmp_path, weights_folder, scan_files):
 
 
 def test_the_generated_abdomen_is_rebuilt_cleanly(tmp_path, weights_folder, monkeypatch):
-    monkeypatch.setattr(inputs, "PHANTOM_SPACING", (8.0, 8.0, 8.0))
+    monkeypatch.setattr(inputs, "DEMO_OPTIONS", inputs.DEMO_OPTIONS.replace(spacing=(8.0, 8.0, 8.0)))
     options = DemoOptions(tmp_path / "out", seed=5, device="cpu")
     run_demo(options)
     folder = tmp_path / "out"

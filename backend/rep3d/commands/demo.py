@@ -35,13 +35,13 @@ def demo(
     from rich.console import Console
 
     from rep3d.commands.segment import progress_bar
-    from rep3d.demo.inputs import DEFAULT_SEED
     from rep3d.demo.run import DemoOptions, run_demo
     from rep3d.errors import BadInput
+    from rep3d.phantom.options import DEMO_SEED
 
     if seed is not None and scan is not None:
         raise BadInput("--seed chooses a generated scan and cannot go with --scan", "Give one of them.")
-    options = DemoOptions(output, scan, truth, task, weights, DEFAULT_SEED if seed is None else seed, device)
+    options = DemoOptions(output, scan, truth, task, weights, DEMO_SEED if seed is None else seed, device)
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     with progress_bar(errors) as bar:
         bar_id = bar.add_task("starting", total=1.0)

@@ -11,6 +11,7 @@ import numpy as np
 from rep3d.data.reading import read_labelmap, read_volume
 from rep3d.data.volume import Volume, same_grid
 from rep3d.errors import BadInput, WeightsMissing
+from rep3d.phantom.options import DEMO_OPTIONS
 
 if TYPE_CHECKING:
     from rep3d.tasks import Label
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
 
 #: Tasks whose labels are those of the generated abdomen.
 PHANTOM_TASKS = ("phantom-abdomen", "amos-ct")
-#: The generated scan looks like a routine portal-venous CT of abdomen and pelvis.
-PHANTOM_SPACING = (1.8, 1.8, 3.0)
-PHANTOM_ORIENTATION = "LPS"
-#: Far from the seeds 0, 1, 2 ... that training folders are made of.
-DEFAULT_SEED = 202_607
 
 
 @dataclass(frozen=True)
@@ -82,9 +78,7 @@ def generate_input(folder: Path, seed: int) -> DemoInput:
     from rep3d.phantom import generate
     from rep3d.phantom.files import write_phantom
 
-    made = generate(
-        seed, spacing=PHANTOM_SPACING, orientation=PHANTOM_ORIENTATION, oblique=0.0, phase="portal", fov="full"
-    )
+    made = generate(seed, DEMO_OPTIONS)
     scan, truth = folder / "scan.nii.gz", folder / "truth.nii.gz"
     write_phantom(made, scan, truth)
     description = f"a generated abdominal CT (rep3d phantom, seed {seed}); no patient is behind it"

@@ -21,6 +21,7 @@ from rep3d.files import atomic_path, write_text
 from rep3d.inference.devices import resolve_device
 from rep3d.inference.pipeline import segment_with_weights
 from rep3d.inference.writing import OutputFiles, write_labels, write_result
+from rep3d.phantom.options import DEMO_SEED
 
 if TYPE_CHECKING:
     from rep3d.inference.result import SegmentationResult
@@ -38,7 +39,7 @@ class DemoOptions:
     truth: Path | None = None
     task: str = ""
     weights: Path | None = None
-    seed: int = inputs.DEFAULT_SEED
+    seed: int = DEMO_SEED
     device: str = "auto"
 
 
