@@ -13,7 +13,8 @@ from rep3d.errors import BadInput
 from rep3d.evaluation.evaluate import evaluate
 from rep3d.evaluation.learn import LearnConfig, choose, count, dice_of, learn_postprocess
 from rep3d.evaluation.metrics import dice_per_class
-from rep3d.evaluation.postprocess import PostProcess, Rule, components, read_postprocess
+from rep3d.evaluation.postprocess import PostProcess, Rule, read_postprocess
+from rep3d.inference.islands import components
 from rep3d.tasks import load_task
 from typer.testing import CliRunner
 

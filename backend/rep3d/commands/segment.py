@@ -57,6 +57,12 @@ def segment(
         "",
         help="Series instance UID of a DICOM folder with several; UID:2: the second volume of a series with several.",
     ),
+    remove_islands: bool = typer.Option(
+        None,
+        "--remove-islands/--keep-islands",
+        help="Take away parts of a structure that are far smaller than its largest one; "
+        "default: as the weights' validation says.",
+    ),
     postprocess: Path = typer.Option(None, "--postprocess", help="Apply rules of `rep3d postprocess learn`."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Redo results that exist already."),
     ray: str = typer.Option(
@@ -89,7 +95,9 @@ def segment(
 
     chosen_device = None if cluster else resolve_device(device)
     loaded = load(task, weights)
-    inference = InferenceOptions(overlap, tta, device if cluster else str(chosen_device), precision, engine, batch_size)
+    inference = InferenceOptions(
+        overlap, tta, device if cluster else str(chosen_device), precision, engine, batch_size, remove_islands
+    )
     options = {
         **inference.to_dict(),
         "roi": parse_roi(roi) if roi else None,

@@ -63,7 +63,9 @@ def evaluate(
     Raises:
         BadInput: data that do not fit; rules of another task, or that were learned on these test cases.
     """
-    inference = InferenceOptions(overlap, tta, device, precision, engine).resolved()
+    inference = InferenceOptions(
+        overlap, tta, device, precision, engine, remove_islands=subject.remove_islands
+    ).resolved()
     task = subject.task
     dataset = find_dataset(data, task, fold)
     if limit < 0:

@@ -19,12 +19,13 @@ from rep3d.data.dataset import data_list, find_dataset
 from rep3d.data.reading import read_labelmap
 from rep3d.errors import BadInput
 from rep3d.evaluation.partial import Partial
-from rep3d.evaluation.postprocess import CONNECTIVITY, FORMAT, LEARNABLE, VERSION, Rule, components
+from rep3d.evaluation.postprocess import CONNECTIVITY, FORMAT, LEARNABLE, VERSION, Rule
 from rep3d.evaluation.rows import finite
 from rep3d.evaluation.scoring import check_labels, segment_case
 from rep3d.evaluation.statistics import bootstrap_mean
 from rep3d.evaluation.subject import Subject
 from rep3d.files import sha256_file, write_text
+from rep3d.inference.islands import components
 from rep3d.inference.options import InferenceOptions
 from rep3d.provenance import code_sha256, provenance
 from rep3d.tasks import Task

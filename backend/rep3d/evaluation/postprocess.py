@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from rep3d.errors import BadInput
 from rep3d.files import sha256_file
+from rep3d.inference.islands import components
 
 if TYPE_CHECKING:
     from rep3d.inference.result import SegmentationResult
@@ -106,12 +107,6 @@ class PostProcess:
             out[box][gone[parts]] = 0
             removed[key] = {"components": int(gone.sum()), "ml": round(float(sizes[gone[1:]].sum() * voxel_ml), 6)}
         return out, removed
-
-
-def components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Connected components of ``mask`` [X, Y, Z]: numbers from 1 (int32, 0 outside) and sizes in voxels [n]."""
-    parts, count = ndimage.label(mask, structure=np.ones((3, 3, 3)), output=np.int32)
-    return parts, np.bincount(parts.ravel(), minlength=count + 1)[1:]
 
 
 def postprocess_result(result: SegmentationResult, rules: PostProcess) -> SegmentationResult:

@@ -17,7 +17,8 @@ class Subject:
     """A network with its task and patch, and where it came from (``identity``: JSON-able; ``path``: its file).
 
     ``folds``: of an ensemble of several folds, each member's fold and the digest of its data list. ``mirror_axes``:
-    along which it was trained with mirrored images, for averaging over views.
+    along which it was trained with mirrored images, for averaging over views. ``remove_islands``: as its validation
+    says, and `rep3d segment` does.
     """
 
     network: nn.Module
@@ -28,6 +29,7 @@ class Subject:
     path: Path | None = None
     folds: tuple[tuple[int, str], ...] = ()
     mirror_axes: tuple[int, ...] = ()
+    remove_islands: bool = False
 
     @property
     def name(self) -> str:
@@ -41,7 +43,7 @@ class Subject:
 
 def from_weights(path: Path) -> Subject:
     """A deployed weights file. Raises WeightsMissing, WeightsInvalid."""
-    from rep3d.inference.pipeline import mirror_axes_of
+    from rep3d.inference.pipeline import islands_by_default, mirror_axes_of
     from rep3d.weights import load_weights
 
     weights = load_weights(path)
@@ -61,6 +63,7 @@ def from_weights(path: Path) -> Subject:
         Path(path),
         folds,
         mirror_axes_of(weights),
+        islands_by_default(weights),
     )
 
 

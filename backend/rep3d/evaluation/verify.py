@@ -225,7 +225,13 @@ def _network(
     settings = record["settings"]
     engine = settings.get("engine", "torch")  # what there was before it could be chosen
     inference = InferenceOptions(
-        settings["overlap"], settings["tta"], device, settings["precision"], engine, settings.get("batch", "auto")
+        settings["overlap"],
+        settings["tta"],
+        device,
+        settings["precision"],
+        engine,
+        settings.get("batch", "auto"),
+        settings.get("remove_islands", False),
     ).resolved()
     if inference.device != settings["device"]:
         report.notes.append(f"Made on {settings['device']}, recomputed on {inference.device}.")

@@ -12,7 +12,8 @@ class InferenceOptions:
 
     overlap: of neighbouring windows, 0 to 0.9. tta: average several views of each window; which, the weights say
     (see ``rep3d.inference.tta``). device, precision: "auto" or one of them. engine: torch, openvino or auto, the faster
-    one here. batch: windows at once, or auto.
+    one here. batch: windows at once, or auto. remove_islands: take away parts of a structure far smaller than its
+    largest one (see ``rep3d.inference.islands``); None: as the weights' validation says.
     """
 
     overlap: float = 0.5
@@ -21,6 +22,7 @@ class InferenceOptions:
     precision: str = "auto"
     engine: str = "auto"
     batch: int | str = "auto"
+    remove_islands: bool | None = None
 
     def resolved(self) -> InferenceOptions:
         """With the device and precision that "auto" means here, after a check of all options.

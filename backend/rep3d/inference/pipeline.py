@@ -19,6 +19,7 @@ from rep3d.inference.cautions import Caution, after_run, before_run
 from rep3d.inference.devices import autocast, describe_device, memory_errors, resolve_device, resolve_precision
 from rep3d.inference.engines import check_engine, choose_engine
 from rep3d.inference.feeder import Feeder, Predictor, check_batch
+from rep3d.inference.islands import remove_islands as take_islands
 from rep3d.inference.labelling import predict_labels
 from rep3d.inference.prepared import Prepared, describe, labels_bytes, prepare
 from rep3d.inference.region import Bounds, Region, as_region
@@ -51,6 +52,7 @@ def segment_volume(
     engine: str = "torch",
     batch: int | str = "auto",
     skip_empty: bool = True,
+    remove_islands: bool | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     probabilities: Path | None = None,
@@ -67,6 +69,7 @@ def segment_volume(
         engine: "torch", "openvino" (on the CPU; prepared at its first use), or "auto": the faster of them here.
         batch: windows at once, or "auto": as many as a CUDA GPU holds; elsewhere 1, or 2 small ones (see Feeder).
         skip_empty: do not compute windows of one value (air) again and again; the labels are the same.
+        remove_islands: take away small parts of each structure (see islands.py); None: no.
         progress: called with (fraction, stage); cancelled: asked often, a true answer ends the run with Cancelled.
         probabilities: see :func:`segment_prepared`.
 
@@ -103,6 +106,7 @@ def segment_volume(
         engine=engine,
         batch=batch,
         skip_empty=skip_empty,
+        remove_islands=bool(remove_islands),
         probabilities=probabilities,
         run=run,
     )
@@ -123,13 +127,15 @@ def segment_prepared(
     engine: str = "torch",
     batch: int | str = "auto",
     skip_empty: bool = True,
+    remove_islands: bool = False,
     probabilities: Path | None = None,
     run: Run | None = None,
 ) -> SegmentationResult:
     """Segment a volume that was prepared before, or one patch of it (:meth:`Prepared.around`).
 
     Args:
-        overlap, tta, mirror_axes, structures, device, precision, engine, batch, skip_empty: see :func:`segment_volume`.
+        overlap, tta, mirror_axes, structures, device, precision, engine, batch, skip_empty, remove_islands: see
+            :func:`segment_volume`.
         probabilities: also write the classes' probabilities there (see rep3d.probability_map), whatever
             ``structures`` and the region say; the file must not exist yet and is removed if the run fails.
 
@@ -169,6 +175,7 @@ def segment_prepared(
                     keep[[label.value for label in labels]] = [label.value for label in labels]
                     labelmap = keep[labelmap]
                 voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
+                removed = take_islands(labelmap, labels, voxel_mm3) if remove_islands else None
                 stats = measure(labelmap, volume.array, labels, voxel_mm3)
         if writer is not None:
             writer.close()
@@ -196,6 +203,7 @@ def segment_prepared(
         "tta": ("mirror" if mirror_axes else "shift") if tta else None,
         "roi_mm_ras": prepared.region.to_setting() if prepared.region else None,
         "structures": [label.key for label in labels],
+        "islands": removed,  # by structure, what was taken away; None: not asked for
         "patch": list(patch),
         "spacing_mm": list(prepared.asked_mm),
         "network_grid": list(prepared.grid),
@@ -212,6 +220,7 @@ def segment_with_weights(
     net: nn.Module | None = None,
     *,
     on_caution: Callable[[Caution], None] | None = None,
+    remove_islands: bool | None = None,
     **options: Any,
 ) -> SegmentationResult:
     """Segment with loaded weights: their network, task, patch, spacing and intensities. ``options``: segment_volume's.
@@ -220,6 +229,7 @@ def segment_with_weights(
         net: ``weights.build_network()``, to be given when many volumes are segmented in a row.
         on_caution: called before the first window with what the user must know of this run (rep3d.inference.cautions);
             the result holds these cautions and those that the labels give cause for.
+        remove_islands: default: what the weights' validation says.
     """
     meta = weights.meta
     cautions = before_run(meta, volume.shape, volume.affine, volume, as_region(options.get("roi")))
@@ -233,6 +243,7 @@ def segment_with_weights(
         spacing_mm=tuple(meta.spacing_mm),
         intensity=meta.intensity,
         mirror_axes=mirror_axes_of(weights),
+        remove_islands=islands_by_default(weights) if remove_islands is None else remove_islands,
         **options,
     )
     return with_cautions(result, weights, cautions)
@@ -266,6 +277,11 @@ def prepare_for(weights: Weights, volume: Volume, *, region: Region | None = Non
 def mirror_axes_of(weights: Weights) -> tuple[int, ...]:
     """Axes along which the weights were trained with mirrored images."""
     return tuple(weights.meta.training.get("mirror_axes") or ())
+
+
+def islands_by_default(weights: Weights) -> bool:
+    """Whether removing small islands was found better on the weights' validation cases."""
+    return bool(weights.meta.training.get("remove_islands", False))
 
 
 def describe_weights(weights: Weights) -> dict[str, Any]:

@@ -112,6 +112,7 @@ _RUN = {
     "batch": Field(windows_at_once, "auto"),
 }
 _STRUCTURES = {"structures": Field(optional(list_of(text)), None)}
+_ISLANDS = {"remove_islands": Field(optional(flag), None)}  # None: as the weights say
 _ROI = {"roi": Field(optional(ROI), None)}
 
 METHODS: dict[str, dict[str, Field]] = {
@@ -125,8 +126,8 @@ METHODS: dict[str, dict[str, Field]] = {
     "import_weights": {"path": Field(absolute_path), "replace": Field(flag, False)},
     "remove_weights": {"path": Field(absolute_path)},
     "download_weights": {"id": Field(text)},
-    "estimate": {"volume": Field(GRID), **_TASK, **_RUN, **_ROI},
-    "segment": {"volume": Field(VOLUME), **_TASK, **_RUN, **_ROI, **_STRUCTURES},
+    "estimate": {"volume": Field(GRID), **_TASK, **_RUN, **_ISLANDS, **_ROI},
+    "segment": {"volume": Field(VOLUME), **_TASK, **_RUN, **_ISLANDS, **_ROI, **_STRUCTURES},
     "segment_files": {
         "inputs": Field(list_of(absolute_path)),
         "output": Field(absolute_path),
@@ -134,6 +135,7 @@ METHODS: dict[str, dict[str, Field]] = {
         "overwrite": Field(flag, False),
         **_TASK,
         **_RUN,
+        **_ISLANDS,
         **_STRUCTURES,
     },
     "masks": {**_TASK, "arrays": Field(flag, True), "kernels": Field(flag, False)},

@@ -35,6 +35,7 @@ def segment(job: Job, models: WarmModels) -> dict[str, Any]:
         progress=job.progress,
         cancelled=job.cancelled,
         on_caution=lambda caution: job.log(caution.message, "warning"),
+        remove_islands=p["remove_islands"],
         **run_options(p),
     )
     # First axis fastest, which is how 3D Slicer keeps its voxels: both sides then copy straight through.

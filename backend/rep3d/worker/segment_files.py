@@ -51,6 +51,7 @@ def segment_files(job: Job, models: WarmModels) -> dict[str, Any]:
                 structures=tuple(p["structures"]) if p["structures"] else None,
                 progress=progress,
                 cancelled=job.cancelled,
+                remove_islands=p["remove_islands"],
                 **run_options(p),
             )
         except Rep3DError:
