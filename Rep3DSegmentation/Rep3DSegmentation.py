@@ -36,7 +36,7 @@ class Rep3DSegmentation(ScriptedLoadableModule):
         parent.contributors = ["The Rep3D developers"]
         parent.helpText = _(
             "Segments organs in CT and MR scans with large-kernel networks. Choose a volume and a task, press Apply; "
-            "the result is a segmentation with names, colors and codes. The first time, the Setup section installs the "
+            "the result is a segmentation with names, colors and codes. The first time, it asks to install the "
             "Python packages that are needed. The network runs in a process of its own, so that Slicer stays "
             "responsive and a run can be cancelled at any time.<br>For research use only; not a medical device.<br>"
             'See the <a href="https://github.com/rep3d-project/SlicerRep3D">project page</a>; a tutorial is there in '
@@ -46,7 +46,7 @@ class Rep3DSegmentation(ScriptedLoadableModule):
             "If you use this module in your work, please cite: H. H. Lee et al., Rep3D: Re-parameterize Large 3D "
             'Kernels with Low-Rank Receptive Modeling, <a href="https://arxiv.org/abs/2505.19603">arXiv 2505.19603</a>.'
             " This is an independent implementation. Shipped weights were trained on public data; their licences are "
-            "shown in the Weights section."
+            "shown under Advanced, Weights."
         )
         slicer.app.connect("startupCompleted()", offer_sample_data)
         slicer.app.connect("startupCompleted()", know_layout)
@@ -128,6 +128,7 @@ class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.context.parameters = parameters
         self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_choices_changed)
         self._observe_volume()
+        self.panels.suggest()
         self.context.refresh()
 
     def _leave_parameter_node(self) -> None:
@@ -152,6 +153,7 @@ class Rep3DSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self._volume = volume
 
     def _on_volume_changed(self, _caller: Any, _event: Any) -> None:
+        self.panels.suggest()
         self.context.refresh()
 
     def _on_nodes_changed(self, _caller: Any, _event: Any) -> None:
@@ -206,7 +208,7 @@ class Rep3DSegmentationLogic(ScriptedLoadableModuleLogic, Rep3DLogic):
 
 
 class Rep3DSegmentationTest(ScriptedLoadableModuleTest):
-    """Self-test for desktop Slicer (developer mode, Reload and Test); needs the packages of the Setup section."""
+    """Self-test for desktop Slicer (developer mode, Reload and Test); needs the Python packages that Apply installs."""
 
     def setUp(self) -> None:
         slicer.mrmlScene.Clear()

@@ -10,6 +10,8 @@ import numpy as np
 import slicer
 
 from .i18n import _
+from .modality import intensity_unit
+from .naming import demo_suffix, result_name
 from .placement import place_beside
 from .segmentations import check_output, import_labels
 from .sequences import frame_of
@@ -32,7 +34,8 @@ class Made:
 
 def make_table(stats: Sequence[dict[str, Any]], segmentation_node, volume_node):
     """A table of statistics beside the volume."""
-    node = table(stats, slicer.mrmlScene.GenerateUniqueName(f"{segmentation_node.GetName()} {_('statistics')}"))
+    name = slicer.mrmlScene.GenerateUniqueName(f"{segmentation_node.GetName()} {_('statistics')}")
+    node = table(stats, name, intensity_unit(volume_node))
     place_beside(node, volume_node)
     return node
 
@@ -64,17 +67,19 @@ class OneVolume:
         if node is not None and slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node:
             self._warnings.append(_("The output segmentation was deleted during the run: a new one was made."))
             node = None
-        name = f"{self._volume_node.GetName()} {result['task']}".strip()
         imported = import_labels(
             labels_XYZ,
             result["label_info"],
             self._volume_node,
             task=result["task"],
             segmentation_node=node,
-            name=slicer.mrmlScene.GenerateUniqueName(name),
+            name=slicer.mrmlScene.GenerateUniqueName(result_name(self._volume_node.GetName(), result)),
             grid=exported.grid,
             in_world=exported.hardened,
         )
+        made = imported.segmentation_node
+        if demo_suffix(result).strip() not in made.GetName():  # a node that was there before
+            made.SetName(made.GetName() + demo_suffix(result))
         self._warnings += [*exported.warnings, *result["warnings"], *imported.warnings]
         stats = tuple(result["stats"])
         table_node = None

@@ -13,6 +13,8 @@ from typing import Any
 
 #: Range of the overlap of neighbouring windows, as the worker accepts it.
 OVERLAP_RANGE = (0.0, 0.9)
+#: What computes the network on a processor, as the worker names it.
+ENGINES = ("auto", "torch", "openvino")
 #: Formats of batch results that the worker writes.
 BATCH_FORMATS = ("nii.gz", "seg.nrrd", "nrrd", "nii", "dcm")
 
@@ -38,7 +40,10 @@ class Choices:
     Attributes:
         task: key of the task, "" when none was chosen yet.
         weights: path of a weights file, "" for those that are installed for the task.
-        device: "auto", "cpu", "cuda:0" ...; overlap: 0 to 0.9 of a window; tta: average mirrored copies.
+        suggested: the task that was proposed for the scan, "" once somebody has chosen; another scan may change it.
+        device: "auto", "cpu", "cuda:0" ...; engine: "auto", "torch" or "openvino".
+        overlap: 0 to 0.9 of a window; tta: average mirrored copies.
+        islands: remove small parts of each structure; None: as the weights' validation says.
         structures: the task they belong to and the keys that are wanted, or None for all.
         harden: segment a hardened copy of a volume under a non-linear transform.
         all_frames: of a sequence, instead of the one that is shown.
@@ -46,10 +51,13 @@ class Choices:
     """
 
     task: str = ""
+    suggested: str = ""
     weights: str = ""
     device: str = "auto"
+    engine: str = "auto"
     overlap: float = 0.5
     tta: bool = False
+    islands: bool | None = None
     structures: tuple[str, tuple[str, ...]] | None = None
     harden: bool = False
     all_frames: bool = False
@@ -57,6 +65,11 @@ class Choices:
     batch_output: str = ""
     batch_format: str = "nii.gz"
     batch_overwrite: bool = False
+
+    @property
+    def task_is_suggested(self) -> bool:
+        """Nobody has chosen the task: it may follow the scan."""
+        return self.task in ("", self.suggested)
 
     @property
     def quality(self) -> str:
@@ -142,6 +155,18 @@ def _read_flag(text: str) -> Any:
     return {"true": True, "false": False}.get(text, _UNUSABLE)
 
 
+def _read_islands(text: str) -> Any:
+    return None if text == "default" else _read_flag(text)
+
+
+def _write_islands(value: bool | None) -> str:
+    return "default" if value is None else _write_flag(value)
+
+
+def _read_engine(text: str) -> Any:
+    return text if text in ENGINES else _UNUSABLE
+
+
 def _read_structures(text: str) -> Any:
     try:
         data = json.loads(text)
@@ -169,6 +194,8 @@ def _write_flag(value: bool) -> str:
 _READ = {field.name: str for field in fields(Choices)} | {
     "overlap": _read_overlap,
     "tta": _read_flag,
+    "engine": _read_engine,
+    "islands": _read_islands,
     "structures": _read_structures,
     "harden": _read_flag,
     "all_frames": _read_flag,
@@ -178,6 +205,7 @@ _READ = {field.name: str for field in fields(Choices)} | {
 _WRITE: dict[str, Any] = {field.name: str for field in fields(Choices)} | {
     "overlap": lambda value: f"{value:.4g}",
     "tta": _write_flag,
+    "islands": _write_islands,
     "structures": _write_structures,
     "harden": _write_flag,
     "all_frames": _write_flag,

@@ -17,6 +17,7 @@ from typing import Any
 from .client import OnProgress, Pending, WorkerClient
 from .errors import InputError, WorkerError
 from .i18n import _
+from .modality import intensity_unit
 from .outputs import OneVolume
 from .rois import roi_param
 from .sequences import AllFrames
@@ -31,9 +32,10 @@ class SegmentOptions:
     """What to segment and how.
 
     task: key, or None for that of ``weights`` (a file; None: the installed ones of the task). device: "auto", "cpu",
-    "cuda:0"...; precision: "auto", "float32"...; overlap: of neighbouring windows, 0 to 0.9; tta: average mirrored
-    copies. roi_node: look only inside this ROI. structures: keys of the structures to keep, None for all. harden:
-    volumes under a non-linear transform are segmented as a hardened copy instead of being refused.
+    "cuda:0"...; precision: "auto", "float32"...; engine: "auto", "torch", "openvino". overlap: of neighbouring
+    windows, 0 to 0.9; tta: average mirrored copies. remove_islands: take away small parts of each structure; None: as
+    the weights say. roi_node: look only inside this ROI. structures: keys of the structures to keep, None for all.
+    harden: volumes under a non-linear transform are segmented as a hardened copy instead of being refused.
     segmentation_node: take the result in this node. make_table: volumes and intensities in a new table node. frames:
     of a sequence "current" or "all".
     """
@@ -42,8 +44,10 @@ class SegmentOptions:
     weights: str | None = None
     device: str = "auto"
     precision: str = "auto"
+    engine: str = "auto"
     overlap: float = 0.5
     tta: bool = False
+    remove_islands: bool | None = None
     roi_node: Any = None
     structures: tuple[str, ...] | None = None
     harden: bool = False
@@ -60,15 +64,21 @@ class SegmentOptions:
             "weights": None if self.weights is None else absolute_path(self.weights),
             "device": self.device,
             "precision": self.precision,
+            "engine": self.engine,
             "overlap": float(self.overlap),
             "tta": bool(self.tta),
+            "remove_islands": self.remove_islands,
             "roi": None if self.roi_node is None else roi_param(self.roi_node),
         }
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run made. ``stats``: rows of the protocol; ``device``: what ran, in words; ``seconds``: of the worker."""
+    """What a run made.
+
+    stats, cautions: rows of the protocol; a caution is what must be known of the weights or the scan before the result
+    is believed. device: what ran, in words. seconds: of the worker. unit: of the intensities in stats.
+    """
 
     segmentation_node: Any
     table_node: Any
@@ -80,6 +90,8 @@ class RunResult:
     task: str
     seconds: float
     timings_s: dict[str, float] = field(default_factory=dict)
+    cautions: tuple[dict[str, Any], ...] = ()
+    unit: str = ""
 
 
 class SegmentationRun:
@@ -110,6 +122,7 @@ class SegmentationRun:
         self._index, self._seconds = 0, 0.0
         self._cancelled = False
         self._sent = 0.0  # when the volume (or frame) under way was sent
+        self._unit = ""
         self._watch: SceneWatch | None = None
 
     @property
@@ -130,6 +143,7 @@ class SegmentationRun:
         structures = None if options.structures is None else list(options.structures)
         if structures == []:
             raise InputError(_("No structure is chosen."), _("Choose at least one structure of the task."))
+        self._unit = intensity_unit(self._volume_node)
         self._params = {**options.params(), "structures": structures}
         make = AllFrames if options.frames == "all" else OneVolume
         self._output = make(self._volume_node, options.segmentation_node, options.harden, options.make_table)
@@ -213,6 +227,8 @@ class SegmentationRun:
             result["task"],
             self._seconds,
             result.get("timings_s") or {},
+            tuple(result.get("cautions") or ()),
+            self._unit,
         )
         self._end("done")
         if self._on_done is not None:

@@ -10,6 +10,7 @@ import slicer
 
 from .errors import InputError
 from .i18n import _
+from .naming import result_name
 from .placement import place_beside
 from .removal import remove
 from .segmentations import import_labels
@@ -91,13 +92,13 @@ class AllFrames:
         )
         node = imported.segmentation_node
         try:
-            node.SetName(f"{self._volume_node.GetName()} {result['task']}")
+            node.SetName(result_name(self._volume_node.GetName(), result))
             value = self._frame.sequence_node.GetNthIndexValue(index)
             self._results.SetDataNodeAtValue(node, value)
         finally:
             remove([node])
             self.abandon()
-        self._name = f"{self._volume_node.GetName()} {result['task']}"
+        self._name = result_name(self._volume_node.GetName(), result)
         number = _("Frame {number}: ").format(number=index + 1)
         self._warnings += [*exported.warnings, *result["warnings"], *(number + text for text in imported.warnings)]
         self._stats += [{"frame": value, **row} for row in result["stats"]]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from Rep3DSegmentationLib.backend_location import backend_module
 from Rep3DSegmentationLib.errors import WorkerError
+from Rep3DSegmentationLib.parameters import VOLUME
 from Rep3DSegmentationLib.session import close_client
+from Rep3DSegmentationLib.suggestion import suggest
+from Rep3DSegmentationLib.why.folder import KIND
 from slicer.i18n import tr as _
 
 from .batch_panel import BatchPanel
@@ -15,6 +19,7 @@ from .log_panel import LogPanel
 from .options_panel import OptionsPanel
 from .results_panel import ResultsPanel
 from .run_panel import RunPanel
+from .sample_panel import SamplePanel
 from .setup_panel import SetupPanel
 from .state import INFO, Catalog
 from .weights_panel import WeightsPanel
@@ -28,32 +33,49 @@ class Assembly:
         self.log = LogPanel(ui)
         self.context = Context(ui, self.log.write)
         self.setup = SetupPanel(self.context, self.load_catalog)
-        self.inputs = InputsPanel(self.context, self.load_catalog)
+        self.context.when_installed = self.setup.when_installed
+        self.inputs = InputsPanel(self.context)
+        self.sample = SamplePanel(self.context)
         self.options = OptionsPanel(self.context)
         self.run = RunPanel(self.context)
         self.results = ResultsPanel(self.context)
         self.batch = BatchPanel(self.context)
         self.weights = WeightsPanel(self.context, self.load_catalog)
         self.why = WhyPanel(self.context)
-        self.run.cancel_why = self.why.cancel
-        panels = (self.setup, self.inputs, self.options, self.run, self.results, self.why, self.batch, self.weights)
-        self.context.add(*panels)
-        ui.setupOutput.setVisible(False)
-        ui.deviceRefreshButton.connect("clicked()", self.load_catalog)
+        self.run.cancels |= {"why": self.why.cancel, "install": self.setup.cancel, "sample": self.sample.cancel}
+        panels = (self.inputs, self.sample, self.options, self.run, self.results, self.why)
+        self.context.add(*panels, self.batch, self.weights, self.setup)
+        ui.deviceRefreshButton.connect("clicked()", self.refresh_devices)
 
     def enter(self) -> None:
-        """Look at what is installed, and ask the worker what it offers unless that is known."""
+        """List what there is, look at what is installed, and have the worker get ready unless it is."""
         state = self.context.state
+        if state.catalog is None:
+            self._list_files()
         if not state.ready:
             self.setup.check()  # goes on to load_catalog when all is there
-        elif state.catalog is None:
+        elif state.catalog is not None and state.catalog.hello is None:
             self.load_catalog()
+        self.suggest()
         self.context.refresh()
 
     def choices_changed(self) -> None:
         """The parameter node changed."""
         self.run.withdraw_question()
+        self.suggest()
         self.context.refresh()
+
+    def suggest(self) -> None:
+        """Choose the task that fits the volume, as long as nobody has chosen one."""
+        parameters, catalog = self.context.parameters, self.context.state.catalog
+        if parameters is None or catalog is None or not parameters.choices.task_is_suggested:
+            return
+        volume = parameters.reference(VOLUME)
+        if volume is not None and volume.GetAttribute(KIND):  # a picture of a kernel, which is nobody's scan
+            return
+        key = suggest(catalog.tasks, catalog.weights, volume)
+        if key != parameters.choices.task:
+            parameters.set(task=key, suggested=key, weights="", islands=None)
 
     def scene_closed(self) -> None:
         """The scene goes away, with the nodes of the result; a run ends by itself and says so."""
@@ -71,8 +93,9 @@ class Assembly:
         self.context.close()
         close_client()
 
-    def _on_worker_log(self, line: str) -> None:
-        self.context.log(INFO, line)
+    def refresh_devices(self) -> None:
+        """Ask the worker again, for devices and their free memory."""
+        self.context.when_installed(self.load_catalog)
 
     def load_catalog(self) -> None:
         """Ask the worker for devices, tasks and weights; the panels show them when all three have come."""
@@ -93,12 +116,10 @@ class Assembly:
             state.loading = False
             models = answers["models"]
             state.catalog = Catalog(
-                hello=answers["hello"],
-                tasks=tuple(answers["tasks"]["tasks"]),
-                weights=tuple(models["weights"]),
-                available=tuple(models["available"]),
+                answers["hello"], tuple(answers["tasks"]["tasks"]), tuple(models["weights"]), tuple(models["available"])
             )
             self.context.log(INFO, versions_text(answers["hello"]))
+            self.suggest()
             self.context.refresh()
 
         def failed(error: WorkerError) -> None:
@@ -110,6 +131,18 @@ class Assembly:
             if state.loading:
                 self.context.request(method, {}, lambda answer, method=method: came(method, answer), failed)
         self.context.refresh()
+
+    def _list_files(self) -> None:
+        """What plain files tell of tasks and weights: no package and no worker is needed."""
+        try:
+            catalog = backend_module("catalog")
+        except WorkerError as error:
+            self.context.tell_error(error)
+            return
+        self.context.state.catalog = Catalog(None, tuple(catalog.tasks()), tuple(catalog.weights()))
+
+    def _on_worker_log(self, line: str) -> None:
+        self.context.log(INFO, line)
 
 
 def versions_text(hello: dict[str, Any]) -> str:

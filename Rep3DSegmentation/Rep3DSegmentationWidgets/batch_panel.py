@@ -13,8 +13,8 @@ from slicer.i18n import tr as _
 from .checks import batch_obstacle
 from .choices import ChoiceList
 from .context import Context
+from .messages import show_progress
 from .options_panel import file_name
-from .run_panel import show_progress
 from .state import ERROR, INFO, WARNING, Job
 from .text import duration_text
 
@@ -67,7 +67,11 @@ class BatchPanel:
         ui.batchOverwriteCheckBox.setChecked(choices.batch_overwrite)
 
     def run(self) -> None:
-        """Start the batch."""
+        """Have the packages installed where they are missing, then start the batch."""
+        if batch_obstacle(self.context.state, self.context.parameters) is None:
+            self.context.when_installed(self._start)
+
+    def _start(self) -> None:
         state, parameters = self.context.state, self.context.parameters
         if batch_obstacle(state, parameters) is not None:
             return
@@ -81,8 +85,10 @@ class BatchPanel:
             "weights": choices.weights or None,
             "device": choices.device,
             "precision": "auto",
+            "engine": choices.engine,
             "overlap": choices.overlap,
             "tta": choices.tta,
+            "remove_islands": choices.islands,
             "structures": list(choices.wanted(choices.task) or ()) or None,
         }
         state.message, state.outcomes = None, []

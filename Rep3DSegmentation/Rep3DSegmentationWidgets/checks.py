@@ -80,6 +80,7 @@ def busy_text(kind: str) -> str:
         "estimate": _("An estimate is being made."),
         "why": _("Masks or a receptive field are being computed."),
         "weights": _("Weights are being checked or copied."),
+        "sample": _("A sample scan is being fetched."),
         "install": _("Packages are being installed."),
     }[kind]
 
@@ -87,15 +88,11 @@ def busy_text(kind: str) -> str:
 def _common_obstacle(state: PanelState, parameters: Parameters | None) -> str | None:
     if state.needs_restart:
         return _("Restart Slicer to finish the installation.")
-    if not state.ready:
-        return _("Install the packages that are missing first, under Setup.")
     if state.job is not None:
         return busy_text(state.job.kind)
-    if state.loading:
-        return _("The list of tasks is being loaded.")
     if parameters is None:
         return _("The scene is being closed.")
-    return None if state.catalog else _("The tasks are not loaded; load them again under Inputs.")
+    return None if state.catalog else _("Rep3D's own files were not found: install the extension again.")
 
 
 def _task_obstacle(state: PanelState, choices: Choices) -> str | None:
@@ -109,8 +106,12 @@ def _task_obstacle(state: PanelState, choices: Choices) -> str | None:
         if all(row["path"] != choices.weights for row in catalog.weights_of(choices.task)):
             return _("The weights file {0} was not found or does not fit the task.").format(choices.weights)
     elif not catalog.weights_of(choices.task):
-        return _("No weights for this task are on this computer: import a file under Weights.")
-    if choices.device != "auto" and all(row["name"] != choices.device for row in catalog.hello["devices"]):
+        return _("No weights for this task are on this computer: import a file under Advanced, Weights.")
+    if (
+        catalog.hello
+        and choices.device != "auto"
+        and all(row["name"] != choices.device for row in catalog.hello["devices"])
+    ):
         return _("The device {0} is not available on this computer.").format(choices.device)
     if choices.wanted(choices.task) == ():
         return _("Check at least one structure.")

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import qt
+
 
 class ChoiceList:
-    """Items of a QComboBox as (text, value); values are text."""
+    """Items of a QComboBox as (text, value); values are text. A text that is too long is cut in its middle."""
 
     def __init__(self, combo: Any):
         self.combo = combo
         self._items: list[tuple[str, str]] | None = None
+        combo.view().setTextElideMode(qt.Qt.ElideMiddle)
 
     def show(self, items: list[tuple[str, str]], current: str) -> None:
         """Offer ``items`` as (text, value) and select the one whose value is ``current``."""
         if items != self._items:
             self.combo.clear()
-            for text, value in items:
+            for index, (text, value) in enumerate(items):
                 self.combo.addItem(text, value)
+                self.combo.setItemData(index, text, qt.Qt.ToolTipRole)
             self._items = list(items)
         index = next((i for i, (_, value) in enumerate(items) if value == current), -1)
         if index != self.combo.currentIndex:

@@ -32,6 +32,7 @@ class Context:
         ui: the widgets of the .ui file by name.
         parameters: the choices; None while there is no scene to keep them (it is being closed).
         state: what is known, what runs, what came of it.
+        when_installed: calls what it is given when the packages are there, after asking to install them.
         updating: true while panels set their widgets, so that they can tell that from the user's hand.
     """
 
@@ -41,6 +42,7 @@ class Context:
         self.state = PanelState()
         self.updating = False
         self.closed = False
+        self.when_installed: Callable[[Callable[[], None]], None] = lambda then: then()
         self._panels: list[Panel] = []
         self._pending: list[Any] = []
         self._running: Callable[[], bool] = lambda: False

@@ -1,11 +1,14 @@
-"""Options: weights, device, quality, region and structures. What is stored is shown, even if it is not there now."""
+"""Advanced settings: output, weights, device, engine, quality, region and structures. All have a sensible default.
+
+What is stored is shown, even if it is not there now.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import qt
-from Rep3DSegmentationLib.parameters import ROI, Choices
+from Rep3DSegmentationLib.parameters import ROI, SEGMENTATION, Choices
 from slicer.i18n import tr as _
 
 from .choices import ChoiceList
@@ -21,10 +24,13 @@ class OptionsPanel:
         self.context, ui = context, context.ui
         self._weights = ChoiceList(ui.weightsSelector)
         self._devices = ChoiceList(ui.deviceSelector)
+        self._engines = ChoiceList(ui.engineSelector)
         self._qualities = ChoiceList(ui.qualitySelector)
         self._structures: tuple[str, list[str]] = ("", [])  # the task and the keys that the list shows
+        ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_segmentation)
         ui.weightsSelector.connect("currentIndexChanged(int)", self._on_weights)
         ui.deviceSelector.connect("currentIndexChanged(int)", self._on_device)
+        ui.engineSelector.connect("currentIndexChanged(int)", self._on_engine)
         ui.qualitySelector.connect("currentIndexChanged(int)", self._on_quality)
         ui.overlapSlider.connect("valueChanged(double)", self._on_overlap)
         ui.ttaCheckBox.connect("toggled(bool)", self._on_tta)
@@ -34,11 +40,12 @@ class OptionsPanel:
         ui.noStructuresButton.connect("clicked()", self._on_none)
 
     def refresh(self) -> None:
-        """Show the choices among what the worker offers."""
+        """Show the choices among what there is."""
         ui, parameters, catalog = self.context.ui, self.context.parameters, self.context.state.catalog
         enabled = parameters is not None and catalog is not None and self.context.state.job is None
         for widget in (
-            *(ui.weightsSelector, ui.deviceSelector, ui.deviceRefreshButton, ui.qualitySelector, ui.overlapSlider),
+            *(ui.segmentationSelector, ui.weightsSelector, ui.deviceSelector, ui.deviceRefreshButton),
+            *(ui.engineSelector, ui.qualitySelector, ui.overlapSlider),
             *(ui.ttaCheckBox, ui.roiSelector, ui.structuresList, ui.allStructuresButton, ui.noStructuresButton),
         ):
             widget.setEnabled(enabled)
@@ -47,9 +54,13 @@ class OptionsPanel:
         choices = parameters.choices
         self._weights.show(weights_items(catalog, choices), choices.weights)
         self._devices.show(device_items(catalog, choices.device), choices.device)
+        self._engines.show(engine_items(), choices.engine)
         self._qualities.show(quality_items(), choices.quality)
         ui.overlapSlider.setValue(choices.overlap)
         ui.ttaCheckBox.setChecked(choices.tta)
+        segmentation = parameters.reference(SEGMENTATION)
+        if ui.segmentationSelector.currentNode() is not segmentation:
+            ui.segmentationSelector.setCurrentNode(segmentation)
         roi = parameters.reference(ROI)
         if ui.roiSelector.currentNode() is not roi:
             ui.roiSelector.setCurrentNode(roi)
@@ -84,6 +95,14 @@ class OptionsPanel:
     def _on_device(self, _index: int) -> None:
         if self._devices.value() is not None:
             self._set(device=self._devices.value())
+
+    def _on_engine(self, _index: int) -> None:
+        if self._engines.value() is not None:
+            self._set(engine=self._engines.value())
+
+    def _on_segmentation(self, node: Any) -> None:
+        if not self.context.updating and self.context.parameters is not None:
+            self.context.parameters.set_reference(SEGMENTATION, node)
 
     def _on_quality(self, _index: int) -> None:
         key = self._qualities.value()
@@ -121,7 +140,11 @@ def weights_items(catalog: Catalog | None, choices: Choices) -> list[tuple[str, 
     """(text, path) of the weights that can be chosen; the path "" stands for those installed for the task."""
     task = catalog.task(choices.task) if catalog else None
     default = (task or {}).get("weights")
-    first = _("Installed: {0}").format(file_name(default["path"])) if default else _("None installed for this task")
+    first = (
+        _("Installed: {0}").format(file_name(default["path"]).removesuffix(".safetensors"))
+        if default
+        else _("None installed for this task")
+    )
     items = [(first if task else _("Installed for the task"), "")]
     rows = catalog.weights_of(choices.task) if catalog else []
     for row in rows if len(rows) > 1 or choices.weights else []:  # a single file is the installed one
@@ -134,16 +157,21 @@ def weights_items(catalog: Catalog | None, choices: Choices) -> list[tuple[str, 
 
 def device_items(catalog: Catalog | None, chosen: str) -> list[tuple[str, str]]:
     """(text, name) of the devices, with free memory."""
-    devices = catalog.hello["devices"] if catalog else []
-    default = catalog.hello["default_device"] if catalog else ""
+    hello = catalog.hello if catalog else None
+    devices, default = (hello["devices"], hello["default_device"]) if hello else ([], "")
     items = [(_("Automatic ({0})").format(default) if default else _("Automatic"), "auto")]
     for device in devices:
         free, total = device.get("memory_free"), device.get("memory_total")
         memory = _(", {0} of {1} free").format(size_text(free), size_text(total)) if free and total else ""
         items.append((f"{device['label']}{memory}", device["name"]))
-    if all(name != chosen for _text, name in items):
-        items.append((_("{0} (not available)").format(chosen), chosen))
+    if all(name != chosen for _text, name in items):  # not there, or nobody has looked yet
+        items.append((_("{0} (not available)").format(chosen) if hello else chosen, chosen))
     return items
+
+
+def engine_items() -> list[tuple[str, str]]:
+    """(text, name) of what may compute the network."""
+    return [(_("Automatic: the faster one here"), "auto"), ("PyTorch", "torch"), ("OpenVINO", "openvino")]
 
 
 def quality_items() -> list[tuple[str, str]]:

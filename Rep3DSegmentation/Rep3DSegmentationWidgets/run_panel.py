@@ -1,4 +1,4 @@
-"""Apply, Cancel, the estimate before a run, progress, and what went wrong."""
+"""Apply and Cancel: the question before a run, progress, and what went wrong."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from Rep3DSegmentationLib.errors import WorkerError
 from Rep3DSegmentationLib.parameters import ROI, SEGMENTATION, VOLUME
 from Rep3DSegmentationLib.run import SegmentationRun, SegmentOptions
 from Rep3DSegmentationLib.sequences import frame_of
-from Rep3DSegmentationLib.volumes import geometry
+from Rep3DSegmentationLib.volumes import geometry, voxels
 from slicer.i18n import tr as _
 
-from .checks import run_obstacle
+from .cautions import caution_text, known_before, questions
+from .checks import busy_text, run_obstacle, under_nonlinear_transform
 from .context import Context
-from .state import INFO, WARNING, Estimate, Job
-from .text import duration_text, size_text
+from .estimating import estimate_text, size_question
+from .messages import show_message, show_progress
+from .state import INFO, WARNING, Estimate, Job, Message
+from .text import duration_text
 
-#: A run that is estimated to take longer than this is only started after a question.
-LONG_RUN_S = 300.0
 #: Kinds of jobs whose progress is shown beside Apply, where they can be cancelled.
-KINDS = ("segment", "estimate", "why")
+KINDS = ("segment", "estimate", "why", "install", "sample")
 
 
 class RunPanel:
-    """Starts one run at a time: estimate, question if it is large or long, then the segmentation itself."""
+    """Starts one run at a time: estimate, question if there is reason for one, then the segmentation itself."""
 
     def __init__(self, context: Context):
         self.context, ui = context, context.ui
         self._run: SegmentationRun | None = None
         self._pending: Any = None  # of the estimate
-        self.cancel_why: Callable[[], None] = lambda: None  # of the panel that runs such jobs
+        self.cancels: dict[str, Callable[[], None]] = {}  # by kind of job, of the panels that run such jobs
         ui.applyButton.connect("clicked()", self.apply)
         ui.cancelButton.connect("clicked()", self.cancel)
         ui.estimateButton.connect("clicked()", self._on_estimate)
@@ -38,20 +39,23 @@ class RunPanel:
         ui.declineButton.connect("clicked()", self._on_decline)
 
     def refresh(self) -> None:
-        """Show what can be done, what is estimated and how far a run is."""
+        """Show what can be done, what is known of the run to come, and how far one is."""
         ui, state = self.context.ui, self.context.state
         obstacle = run_obstacle(state, self.context.parameters)
         waiting = state.confirm is not None
-        ui.applyButton.setEnabled(obstacle is None and not waiting)
-        ui.applyButton.setToolTip(
-            obstacle or (_("Answer the question above.") if waiting else _("Segment the volume."))
-        )
-        ui.estimateButton.setEnabled(obstacle is None and not waiting)
+        for button in (ui.applyButton, ui.estimateButton):
+            button.setEnabled(obstacle is None and not waiting)
+        ui.applyButton.setToolTip(obstacle or (_("Answer the question above.") if waiting else self._promise()))
         job = state.job if state.job and state.job.kind in KINDS else None
+        ui.cancelButton.setVisible(job is not None)
         ui.cancelButton.setEnabled(job is not None and not job.cancelling)
-        ui.cancelButton.setToolTip(_("Stop the run; nothing is changed.") if job else _("Nothing is running."))
+        ui.cancelButton.setToolTip(_("Stop; nothing is changed.") if job else _("Nothing is running."))
+        cautions = caution_text(self._cautions())
+        show_message(ui.cautionsFrame, ui.cautionsLabel, Message(WARNING, cautions) if cautions else None)
         show_message(ui.messageFrame, ui.messageLabel, state.message)
-        ui.estimateLabel.setText(obstacle if obstacle and state.job is None else self._estimate_text())
+        ui.hintLabel.setVisible(obstacle is not None and state.job is None)
+        ui.hintLabel.setText(obstacle or "")
+        ui.estimateLabel.setText(self._estimate_text() or _("Memory and time are checked before a run starts."))
         ui.confirmFrame.setVisible(waiting)
         ui.confirmLabel.setText(state.confirm or "")
         show_progress(ui.progressBar, ui.stageLabel, job)
@@ -59,9 +63,9 @@ class RunPanel:
     # -- what the user does
 
     def apply(self) -> None:
-        """Check memory and time, then run."""
+        """Have the packages installed where they are missing, check memory and time, then run."""
         if run_obstacle(self.context.state, self.context.parameters) is None and self.context.state.confirm is None:
-            self._estimate(then_run=True)
+            self.context.when_installed(lambda: self._estimate(then_run=True))
 
     def cancel(self) -> None:
         """Stop what runs."""
@@ -70,8 +74,8 @@ class RunPanel:
             return
         state.job = Job(state.job.kind, state.job.stage, state.job.fraction, None, cancelling=True)
         self.context.refresh()
-        if state.job.kind == "why":
-            self.cancel_why()
+        if state.job.kind in self.cancels:
+            self.cancels[state.job.kind]()
         elif self._run is not None:
             self._run.cancel()
         elif self._pending is not None:
@@ -89,7 +93,7 @@ class RunPanel:
 
     def _on_estimate(self) -> None:
         if run_obstacle(self.context.state, self.context.parameters) is None:
-            self._estimate(then_run=False)
+            self.context.when_installed(lambda: self._estimate(then_run=False))
 
     def _on_confirm(self) -> None:
         self.context.state.confirm = None
@@ -106,6 +110,10 @@ class RunPanel:
 
     def _estimate(self, then_run: bool) -> None:
         state = self.context.state
+        obstacle = run_obstacle(state, self.context.parameters)
+        if obstacle is not None:  # an installation takes minutes, and much may have changed
+            self.context.tell(WARNING, _("Not started."), obstacle)
+            return
         state.message = None
         try:
             request = self._estimate_request()
@@ -117,10 +125,16 @@ class RunPanel:
                 self._judge(state.estimate.answer)
             self.context.refresh()
             return
-        state.job = Job("estimate", _("Checking memory and time"))
+        try:
+            grid, forget = self._with_voxels(request["volume"]) if then_run else (request["volume"], lambda: None)
+        except WorkerError as error:
+            self.context.tell_error(error)
+            return
+        state.job = Job("estimate", _("Looking at the scan, checking memory and time"))
         self.context.refresh()
 
         def done(answer: dict[str, Any]) -> None:
+            forget()
             cancelling = state.job is not None and state.job.cancelling
             state.job, self._pending = None, None
             state.estimate = Estimate(request, answer)
@@ -130,16 +144,28 @@ class RunPanel:
             self.context.refresh()
 
         def failed(error: WorkerError) -> None:
+            forget()
             state.job, self._pending = None, None
             self.context.tell_error(error)
 
-        self._pending = self.context.request("estimate", request, done, failed)
+        self._pending = self.context.request("estimate", {**request, "volume": grid}, done, failed)
 
     def _estimate_request(self) -> dict[str, Any]:
         """What is asked of the worker; equal requests have equal answers. Raises WorkerError."""
         volume, options = self._chosen()
         shape, affine = geometry(volume)
         return {"volume": {"shape": list(shape), "affine": affine}, **options.params()}
+
+    def _with_voxels(self, grid: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], None]]:
+        """The grid with the scan's voxels, so that what they show is judged too; and how to forget them.
+
+        A volume below a non-linear transform has none before it is hardened. Raises WorkerError.
+        """
+        volume, client = self.context.parameters.reference(VOLUME), self.context.client()
+        if under_nonlinear_transform(volume):
+            return grid, lambda: None
+        name = client.write_array(voxels(volume))
+        return {**grid, "array": name, "name": volume.GetName() or None}, lambda: client.discard_array(name)
 
     def _chosen(self) -> tuple[Any, SegmentOptions]:
         parameters = self.context.parameters
@@ -149,8 +175,10 @@ class RunPanel:
             task=choices.task,
             weights=choices.weights or None,
             device=choices.device,
+            engine=choices.engine,
             overlap=choices.overlap,
             tta=choices.tta,
+            remove_islands=choices.islands,
             roi_node=parameters.reference(ROI),
             structures=choices.wanted(choices.task),
             harden=choices.harden,
@@ -167,38 +195,16 @@ class RunPanel:
 
     def _judge(self, answer: dict[str, Any]) -> None:
         """Start, or ask first."""
-        need, free, seconds = answer["memory_bytes"], answer["memory_free_bytes"], self._seconds(answer)
-        if free is not None and need > free:
-            self.context.state.confirm = _(
-                "This run needs about {need} of this computer's memory; {free} are free. It may fail. A region needs "
-                "less; closing other programs frees some."
-            ).format(need=size_text(need), free=size_text(free))
-        elif seconds is not None and seconds > LONG_RUN_S:
-            self.context.state.confirm = _(
-                "This run takes about {time} on {device}. Less overlap, no mirroring or a region make it shorter."
-            ).format(time=duration_text(seconds), device=answer["device"])
-        else:
+        asked = [caution_text(questions(answer.get("cautions", ()))), size_question(answer, self._seconds(answer))]
+        self.context.state.confirm = "\n".join(filter(None, asked)) or None
+        if self.context.state.confirm is None:
             self._start()
 
     def _estimate_text(self) -> str:
         state = self.context.state
         if state.estimate is None or not self._estimate_is_current():
-            return _("Memory and time are checked before a run starts.")
-        answer = state.estimate.answer
-        windows = _("1 window") if answer["windows"] == 1 else _("{0} windows").format(answer["windows"])
-        text = _("About {time} on {device}: {windows}, {need} of {free} free memory.").format(
-            time=duration_text(self._seconds(answer)),
-            device=answer["device"],
-            windows=windows,
-            need=size_text(answer["memory_bytes"]),
-            free=size_text(answer["memory_free_bytes"]),
-        )
-        if answer["device_memory_bytes"] is not None:
-            gpu = _("{need} of GPU memory, {free} more are free there.").format(
-                need=size_text(answer["device_memory_bytes"]), free=size_text(answer["device_memory_free_bytes"])
-            )
-            text = f"{text} {gpu}"
-        return text
+            return ""
+        return estimate_text(state.estimate.answer, self._seconds(state.estimate.answer))
 
     def _seconds(self, answer: dict[str, Any]) -> float | None:
         """Of the whole run: the worker speaks of one volume, the run may be about all frames of a sequence."""
@@ -215,6 +221,24 @@ class RunPanel:
         except WorkerError:
             return False
 
+    def _cautions(self) -> tuple[dict[str, Any], ...]:
+        """Of the run to come: what the worker said of this scan, else what is known of the weights."""
+        state, parameters = self.context.state, self.context.parameters
+        if parameters is None or state.confirm is not None:  # a question says it already
+            return ()
+        choices, volume = parameters.choices, parameters.reference(VOLUME)
+        if state.estimate is not None and self._estimate_is_current():
+            return tuple(state.estimate.answer.get("cautions", ()))
+        shown = state.result is not None and state.result.task == choices.task  # there, with the result
+        shown = shown and volume is not None and volume.GetID() == state.result_volume_id
+        return () if shown else known_before(state.catalog, choices.task, choices.weights)
+
+    def _promise(self) -> str:
+        state = self.context.state
+        if state.job is not None:
+            return busy_text(state.job.kind)
+        return _("Segment the volume.") if state.ready else _("Segment the volume; asks before it installs packages.")
+
     # -- the run
 
     def _start(self) -> None:
@@ -228,10 +252,9 @@ class RunPanel:
         volume_id = volume.GetID()
 
         def done(result: Any) -> None:
-            self._run, state.job = None, None
+            self._run, state.job, state.estimate = None, None, None
             state.result, state.result_volume_id = result, volume_id
-            self.context.ui.resultsSection.collapsed = False
-            for warning in result.warnings:
+            for warning in (*result.warnings, *(caution["message"] for caution in result.cautions)):
                 self.context.log(WARNING, warning)
             self.context.tell(INFO, _("Done in {0}.").format(duration_text(result.seconds)))
 
@@ -252,27 +275,3 @@ class RunPanel:
             return
         self.context.watch_run(lambda: run.running)
         self.context.refresh()
-
-
-def show_message(frame: Any, label: Any, message: Any) -> None:
-    """Show a message in a frame whose border says how serious it is; hide the frame when there is none."""
-    frame.setVisible(message is not None)
-    if message is None:
-        return
-    color = {"info": "#4a90d9", "warning": "#d9a441", "error": "#d0453c"}[message.level]
-    frame.setStyleSheet(f"QFrame#{frame.name} {{ border: 1px solid {color}; border-left: 4px solid {color}; }}")
-    label.setText(f"{message.text}\n{message.hint}" if message.hint else message.text)
-
-
-def show_progress(bar: Any, label: Any, job: Job | None) -> None:
-    """Show how far a job is; both widgets are hidden when there is none."""
-    bar.setVisible(job is not None)
-    label.setVisible(job is not None)
-    if job is None:
-        return
-    bar.setRange(0, 0 if job.fraction is None else 1000)
-    if job.fraction is not None:
-        bar.setValue(round(1000 * job.fraction))
-    stage = _("Cancelling") if job.cancelling else job.stage[:1].upper() + job.stage[1:]
-    left = "" if job.eta_s is None else _(", about {0} left").format(duration_text(job.eta_s))
-    label.setText(stage + left)

@@ -20,8 +20,8 @@ class Message:
 
 @dataclass(frozen=True)
 class Job:
-    """What runs now. ``kind`` is "segment", "batch", "estimate", "why", "weights" or "install"; ``fraction`` None:
-    unknown."""
+    """What runs now. ``kind`` is "segment", "batch", "estimate", "why", "weights", "install" or "sample"; ``fraction``
+    None: unknown."""
 
     kind: str
     stage: str = ""
@@ -32,9 +32,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Catalog:
-    """What the worker offers: rows of its answers to ``hello``, ``tasks`` and ``models``, in its own words."""
+    """What there is: rows of the worker's answers to ``tasks`` and ``models``, at first as plain files tell them.
 
-    hello: dict[str, Any]
+    hello: the worker's own answer, None before it has run.
+    """
+
+    hello: dict[str, Any] | None
     tasks: tuple[dict[str, Any], ...]
     weights: tuple[dict[str, Any], ...] = ()
     available: tuple[dict[str, Any], ...] = ()
@@ -46,6 +49,11 @@ class Catalog:
     def weights_of(self, task: str) -> list[dict[str, Any]]:
         """Usable weights of a task."""
         return [row for row in self.weights if row.get("task") == task and not row.get("error")]
+
+    def weights_used(self, task: str, path: str = "") -> dict[str, Any] | None:
+        """The row of the weights that a run uses: the file ``path``, or "" for those installed for the task."""
+        installed = (self.task(task) or {}).get("weights") or {}
+        return next((row for row in self.weights_of(task) if row["path"] == (path or installed.get("path"))), None)
 
     def published_for(self, task: str) -> list[dict[str, Any]]:
         """Published weights of a task that are not on this computer."""
@@ -66,9 +74,10 @@ class PanelState:
 
     Attributes:
         dependencies: report of what is installed, None before the panel was entered.
-        catalog: None until the worker has answered; loading: it was asked.
+        catalog: None before the panel was entered; loading: the worker was asked for a fuller one.
         job: what runs now, None for nothing. message: shown above Apply.
-        estimate: newest estimate; confirm: why a run waits for the user's word, None if it does not.
+        estimate: newest estimate, None again after a run. confirm: why a run waits for the user's word, None if it does
+            not.
         result, result_volume_id, asked_device: the last run's result, its volume, and which device was asked for.
         outcomes: rows of the last batch. inspected: the weights file that waits to be installed (a models row).
         needs_restart: packages were installed that only a new start of Slicer picks up.

@@ -34,13 +34,21 @@ def spacing_text(spacing_mm: list[float]) -> str:
     return " × ".join(f"{value:g}" for value in spacing_mm) + " mm"
 
 
+def task_title(task: dict[str, Any], weights: dict[str, Any] | None) -> str:
+    """A task in the list: what must not be lost when the list is narrow comes first."""
+    if weights is None:
+        return _("No weights: {0}").format(task["title"])
+    return _("Demo: {0}").format(task["title"]) if weights.get("demo_only") else task["title"]
+
+
 def task_details(task: dict[str, Any], installed: str) -> str:
-    """The lines under the task list, as rich text: modality, voxel size, structures, weights."""
+    """The lines under the task list, as rich text: title, modality, voxel size, structures, weights."""
     names = [label["name"] for label in task["labels"]]
-    shown = ", ".join(names[:6]) + (_(" and {0} more").format(len(names) - 6) if len(names) > 6 else "")
-    head = _("{modality}, {spacing}").format(modality=task["modality"], spacing=spacing_text(task["spacing_mm"]))
-    lines = [head, _("Structures: {0}").format(shown), _("Weights: {0}").format(installed)]
-    return "<br>".join(escape(line) for line in lines)
+    shown = ", ".join(names[:4]) + (_(" and {0} more").format(len(names) - 4) if len(names) > 4 else "")
+    kind = _("{modality}, {spacing}. {weights}").format(
+        modality=task["modality"], spacing=spacing_text(task["spacing_mm"]), weights=installed
+    )
+    return "<br>".join([f"<b>{escape(task['title'])}</b>", escape(shown), escape(kind)])
 
 
 def weights_details(row: dict[str, Any]) -> str:
@@ -56,6 +64,7 @@ def weights_details(row: dict[str, Any]) -> str:
         (_("Network"), network_text(row.get("network"))),
         (_("Trained"), training_text(row)),
         (_("Licence"), row.get("licence")),
+        (_("For"), row.get("expected_region")),
         (_("About"), row.get("description")),
     ]
     return "<br>".join(f"<b>{escape(name)}:</b> {escape(str(value))}" for name, value in pairs if value)

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from .checks import busy_text
 from .context import Context
-from .run_panel import show_progress
+from .messages import show_progress
 from .state import INFO, Job
 from .text import size_text, weights_details
 
@@ -49,7 +49,7 @@ class WeightsPanel:
             self._fill()
         row = self._selected()
         idle = catalog is not None and state.job is None
-        why_not = busy_text(state.job.kind) if state.job else "" if catalog else _("Rep3D's worker does not run.")
+        why_not = busy_text(state.job.kind) if state.job else ""
         ui.weightsDetails.setVisible(row is not None)
         if row is not None:
             ui.weightsDetails.setHtml(weights_details(row))
@@ -140,7 +140,6 @@ class WeightsPanel:
             return
         row = self._selected()
         if row is not None:
-            self._downloading = True
             self._work("download_weights", {"id": row["id"]}, self._on_imported, _("Downloading"))
 
     def _on_remove(self) -> None:
@@ -155,10 +154,14 @@ class WeightsPanel:
         self._reload()
 
     def _work(self, method: str, params: dict[str, Any], then: Callable[[dict[str, Any]], None], stage: str) -> None:
+        """Have the worker do it, once the packages are there."""
+        if self.context.state.job is None:
+            self.context.when_installed(lambda: self._ask(method, params, then, stage))
+
+    def _ask(self, method: str, params: dict[str, Any], then: Callable[[dict[str, Any]], None], stage: str) -> None:
         state = self.context.state
-        if state.job is not None:
-            return
         state.job, state.message = Job("weights", stage), None
+        self._downloading = method == "download_weights"
 
         def done(answer: dict[str, Any]) -> None:
             state.job, self._pending, self._downloading = None, None, False

@@ -1,4 +1,4 @@
-"""Why: the masks and kernels of the network, and which voxels of the scan decided one voxel."""
+"""Explain: which voxels of the scan decided one voxel, and the masks and kernels of the network."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ class WhyPanel(VTKObservationMixin):
         ui.whyMaskButton.setToolTip(obstacle or _("Show what the network learned of its large kernels."))
         obstacle = erf_obstacle(state, parameters)
         ui.whyErfButton.setEnabled(obstacle is None)
-        ui.whyErfButton.setToolTip(obstacle or _("Show which voxels of the scan decided this one."))
+        ui.whyErfButton.setToolTip(
+            obstacle or _("Show which voxels of the scan decided this one: its receptive field.")
+        )
         ui.whyRemoveButton.setEnabled(state.job is None and bool(folder.kept()))
         ui.whyPlaceButton.setEnabled(parameters is not None)
         ui.whyPointsSelector.setEnabled(parameters is not None)
@@ -78,7 +80,7 @@ class WhyPanel(VTKObservationMixin):
         ui = self.context.ui
         current = self._masks if self._masks is not None and self._masks_of == self._chosen() else None
         if current is None:
-            self._blocks.show([(_('Press "Show mask"'), "")], "")
+            self._blocks.show([(_('Press "Show"'), "")], "")
         else:
             self._blocks.show([(block.name, block.name) for block in current.blocks], self._block)
         titles = {"mask": _("Mask"), "prior": _("Prior"), "kernel": _("Kernel")}
@@ -135,6 +137,15 @@ class WhyPanel(VTKObservationMixin):
 
     def show_masks(self) -> None:
         """Show the chosen block; asks the worker first unless it has told about these weights."""
+        if why_obstacle(self.context.state, self.context.parameters) is None:
+            self.context.when_installed(self._show_masks)
+
+    def show_erf(self) -> None:
+        """Show the receptive field at the chosen point."""
+        if erf_obstacle(self.context.state, self.context.parameters) is None:
+            self.context.when_installed(self._show_erf)
+
+    def _show_masks(self) -> None:
         if why_obstacle(self.context.state, self.context.parameters) is not None:
             return
         chosen = self._chosen()
@@ -150,8 +161,7 @@ class WhyPanel(VTKObservationMixin):
         task, weights = chosen
         self._start(MasksRun(self.context.client(), task, weights or None, **self._callbacks(done)), _("Masks"))
 
-    def show_erf(self) -> None:
-        """Show the receptive field at the chosen point."""
+    def _show_erf(self) -> None:
         parameters = self.context.parameters
         if erf_obstacle(self.context.state, parameters) is not None:
             return

@@ -62,7 +62,7 @@ class Steps:
             self._widget("setupSection").collapsed = False
             click(self._widget("installButton"))
             wait_until(lambda: state.job is None, INSTALL_S, "installing the packages")
-        expect(state.ready, f"the packages are not usable: {self._message() or 'see the Setup section'}")
+        expect(state.ready, f"the packages are not usable: {self._message() or 'see Advanced, Python packages'}")
         return ""
 
     def module_opens(self) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of the panel in each state, of a slice and of the 3D view, for the guide.
+"""Pictures of the panel in each state, beside the views as in Slicer's window, for the guide.
 
     python Testing/gui/pictures.py --out docs/pictures/slicer
 
@@ -10,11 +10,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-WIDTH = 450
-SEED, SPACING = 202607, (1.8, 1.8, 3.0)
+import numpy as np
+import picture_window
+from picture_window import VIEW, grab, save, slice_views, window
+
+#: Width of the slice views: the whole of the generated abdomen.
+FIELD_MM = 480
 
 
 def main() -> None:
@@ -26,141 +31,137 @@ def main() -> None:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     testing = Path(__file__).resolve().parents[1]
     sys.path.insert(0, str(testing))
-    Photographer(testing.parent, options.out, (4.0, 4.0, 6.0) if options.coarse else SPACING).run()
+    Photographer(testing.parent, options.out, options.coarse).run()
 
 
 class Photographer:
     """Goes through a session as a person would and takes a picture at each station."""
 
-    def __init__(self, root: Path, out: Path, spacing: tuple[float, float, float]):
+    def __init__(self, root: Path, out: Path, coarse: bool):
         from slicerhost import Host
 
-        self.host, self.out, self.spacing = Host.start(), out, spacing
+        self.host, self.out, self.coarse = Host.start(), out, coarse
         self.module = self.host.load_module(root / "Rep3DSegmentation" / "Rep3DSegmentation.py")
         self.widget, self.ui = self.module.widget, self.module.widget.ui
         self.state = self.widget.context.state
 
     def run(self) -> None:
         """All pictures, in the order of a first session."""
+        import slicer
+
+        slicer.util.mainWindow().show()
         self.first_start()
         volume = self.load_scan()
-        self.ready(volume)
-        self.running()
+        self.shoot("ready", volume)
+        self.running(volume)
         self.error()
-        self.done()
-        self.views(volume)
-        self.weights()
-        self.batch_and_log()
+        self.done(volume)
+        self.advanced()
         self.host.unload_module("Rep3DSegmentation")
         if self.host.errors:
             raise SystemExit("\n".join(str(entry) for entry in self.host.errors))
 
     def first_start(self) -> None:
-        """Packages are missing: what the check says in a Python that has none of them."""
+        """Packages are missing: what the panel and its question are in a Python that has none of them."""
         from Rep3DSegmentationLib import dependencies
 
-        check, plan = dependencies.check, dependencies.plan
-        needs = dependencies.NEEDS
-        sizes = [dependencies.Requirement(n.name, n.spec, None, n.size_mb or 200.0) for n in needs]
+        check, choices = dependencies.check, dependencies.choices
+        sizes = [dependencies.Requirement(n.name, n.spec, None, n.size_mb or 200.0) for n in dependencies.NEEDS]
         missing = tuple(item for item in sizes if item.name in ("torch", "safetensors", "typer"))
-        names = ", ".join(item.name for item in missing)
-        note = f"{len(missing)} Python packages are to be installed before the first segmentation: {names}."
+        note = f"{len(missing)} Python packages are to be installed before the first segmentation."
         dependencies.check = lambda: dependencies.DependencyReport(False, missing, note)
+        dependencies.choices = lambda report: replace(choices(report), openvino_mb=60.0, openvino_recommended=True)
         try:
             self.host.select_module("Rep3DSegmentation")
-            self.shoot("first-start")
+            save(self.out / "first-start.png", grab(self.host, self.module.panel))
+            self.host.dialogs.answer(self.shoot_dialog)
+            self.widget.panels.setup.when_installed(lambda: None)
         finally:
-            dependencies.check, dependencies.plan = check, plan
+            dependencies.check, dependencies.choices = check, choices
         self.widget.panels.setup.check()
-        self.host.wait_until(lambda: self.state.catalog is not None, 120)
+        self.host.wait_until(lambda: self.state.catalog.hello is not None, 240)
+
+    def shoot_dialog(self, dialog: Any) -> str:
+        """The question, which is then answered with no."""
+        from PyQt5 import QtGui
+        from slicerhost.wrapping import unwrap
+
+        real = unwrap(dialog)
+        real.resize(520, real.layout().totalHeightForWidth(520))
+        image = real.grab().toImage().convertToFormat(QtGui.QImage.Format_RGB888)
+        save(self.out / "install.png", picture_window.pixels(image))
+        return "reject"
 
     def load_scan(self) -> Any:
-        """The scan of the tutorial."""
+        """The scan of the tutorial, by the button beside the volume."""
         import slicer
         from rep3d.phantom import generate
+        from Rep3DSegmentationLib.suggestion import SAMPLE_ATTRIBUTE
 
-        phantom = generate(SEED, spacing=self.spacing, orientation="LPS", oblique=0.0, phase="portal", fov="full")
-        volume = slicer.util.addVolumeFromArray(
-            phantom.image.transpose(2, 1, 0), ijkToRAS=phantom.affine, name="Rep3DPhantom"
-        )
+        if self.coarse:
+            phantom = generate(202607, spacing=(4.0, 4.0, 6.0), orientation="LPS", phase="portal", fov="full")
+            array = phantom.image.transpose(2, 1, 0)
+            volume = slicer.util.addVolumeFromArray(array, ijkToRAS=phantom.affine, name="Rep3DPhantom")
+            volume.SetAttribute(SAMPLE_ATTRIBUTE, "phantom-abdomen")
+        else:
+            self.host.click(self.ui.sampleButton)
+        volume = self.ui.volumeSelector.currentNode()
         volume.GetDisplayNode().SetAutoWindowLevel(False)
         volume.GetDisplayNode().SetWindowLevel(400, 40)
         return volume
 
-    def ready(self, volume: Any) -> None:
-        """Everything is chosen, the options are open, an estimate was made."""
-        self.ui.volumeSelector.setCurrentNode(volume)
-        self.host.choose(self.ui.taskSelector, self.state.catalog.task("phantom-abdomen")["title"])
-        self.host.click(self.ui.estimateButton)
-        self.wait_idle()
-        self.ui.optionsSection.collapsed = False
-        self.shoot("ready")
-        self.ui.optionsSection.collapsed = True
-
-    def running(self) -> None:
+    def running(self, volume: Any) -> None:
         """In the middle of a run, which is then cancelled."""
         self.host.click(self.ui.applyButton)
-        self.host.wait_until(lambda: (self.state.job.fraction or 0) > 0.3 and self.state.job.eta_s is not None, 600)
-        self.shoot("running")
+        self.host.wait_until(lambda: (self.state.job.fraction or 0) > 0.3 and self.state.job.eta_s is not None, 900)
+        self.shoot("running", volume)
         self.host.click(self.ui.cancelButton)
         self.wait_idle()
 
     def error(self) -> None:
         """The worker is killed while it works."""
         self.host.click(self.ui.applyButton)
-        self.host.wait_until(lambda: self.state.job.kind == "segment" and (self.state.job.fraction or 0) > 0.02, 600)
+        self.host.wait_until(lambda: self.state.job.kind == "segment" and (self.state.job.fraction or 0) > 0.02, 900)
         os.kill(self.widget.context.client().pid, 9)
         self.wait_idle()
-        self.shoot("error")
+        save(self.out / "error.png", grab(self.host, self.module.panel))
 
-    def done(self) -> None:
-        """A finished run."""
+    def done(self, volume: Any) -> None:
+        """A finished run, as it is after one click on Apply and one on Show 3D."""
+        from slicerhost import views
+
         self.host.click(self.ui.applyButton)
         self.wait_idle()
-        self.host.click(self.ui.show3DButton)
-        self.shoot("done")
-
-    def views(self, volume: Any) -> None:
-        """What the slice view and the 3D view show."""
+        self.host.click(self.widget.panels.results.show3DButton)
         segmentation = self.state.result.segmentation_node
-        self.host.render_slice(self.out / "slice.png", volume, segmentation, orientation="Coronal")
-        self.host.render_3d(self.out / "view-3d.png", segmentation)
+        self.shoot("done", volume, segmentation)
+        save(self.out / "view-3d.png", views.render_3d(self.host.core, segmentation, size=(512, 512)))
 
-    def weights(self) -> None:
-        """The weights manager with a selected row."""
-        self.ui.resultsSection.collapsed = True
-        self.ui.inputsSection.collapsed = True
-        self.ui.weightsSection.collapsed = False
+    def advanced(self) -> None:
+        """The section Advanced, and what is folded in it."""
+        self.ui.resultsSection.setVisible(False)
+        self.ui.advancedSection.collapsed = False
+        save(self.out / "advanced.png", grab(self.host, self.ui.advancedSection))
+        self.ui.weightsSection.collapsed = self.ui.batchSection.collapsed = False
+        self.host.process_events(50)
         self.ui.weightsTable.selectRow(1)
-        self.shoot("weights")
-        self.ui.weightsSection.collapsed = True
-
-    def batch_and_log(self) -> None:
-        """Batch and log, open."""
-        self.ui.batchSection.collapsed = False
-        self.ui.logSection.collapsed = False
-        self.shoot("batch")
+        for body, name in ((self.ui.weightsBody, "weights"), (self.ui.batchBody, "batch")):
+            save(self.out / f"{name}.png", grab(self.host, body))
 
     def wait_idle(self) -> None:
-        self.host.wait_until(lambda: self.state.job is None, 900)
+        self.host.wait_until(lambda: self.state.job is None, 1800)
 
-    def shoot(self, name: str) -> None:
-        """A picture of the panel, as high as it needs to be at the width of Slicer's panel."""
-        from slicerhost.wrapping import unwrap
+    def shoot(self, name: str, volume: Any, segmentation: Any = None) -> None:
+        """The panel beside the views."""
+        from slicerhost import views
 
-        self.host.process_events(50)
-        real = unwrap(self.module.panel)
-        real.setParent(None)
-        real.show()
-        real.setFixedWidth(WIDTH)
-        self.host.process_events(50)
-        if real.minimumSizeHint().width() > WIDTH:
-            raise SystemExit(f"{name}: the panel needs {real.minimumSizeHint().width()} pixels, more than {WIDTH}")
-        real.setFixedHeight(real.layout().totalHeightForWidth(WIDTH))
-        self.host.process_events(50)
-        self.out.mkdir(parents=True, exist_ok=True)
-        if not real.grab().save(str(self.out / f"{name}.png"), "PNG"):
-            raise SystemExit(f"{name}: the picture could not be written")
+        panel = grab(self.host, self.module.panel, picture_window.HEIGHT)
+        slices = slice_views(self.host.core, volume, segmentation, field_of_view_mm=FIELD_MM)
+        if segmentation is None:
+            space = np.full((VIEW, VIEW, 3), (140, 145, 205), np.uint8)
+        else:
+            space = views.render_3d(self.host.core, segmentation, size=(VIEW, VIEW))
+        save(self.out / f"{name}.png", window(panel, slices, space))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ DESKTOP_ONLY = {
     "slicer.i18n": SLICER + "Base/Python/slicer/i18n.py",
     "slicer.modules": SLICER + "Base/QTCore/qSlicerModuleFactoryManager.h",
     "slicer.packaging": SLICER + "Base/Python/slicer/packaging.py",
+    "slicer.qMRMLSegmentationShow3DButton": EDITOR + "Widgets/qMRMLSegmentationShow3DButton.h",
     "slicer.qMRMLSegmentEditorWidget": EDITOR + "Widgets/qMRMLSegmentEditorWidget.h",
     "slicer.qSlicerSegmentEditorAbstractEffect": EDITOR + "EditorEffects/qSlicerSegmentEditorAbstractEffect.h",
     "slicer.qSlicerSegmentEditorScriptedEffect": EDITOR + "EditorEffects/qSlicerSegmentEditorScriptedEffect.h",
@@ -197,7 +198,9 @@ def vtk_style_calls() -> Iterator[tuple[str, str]]:
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 name, module = node.func.attr, (dotted(node.func) or "").split(".")[0]
-                foreign = module in sys.stdlib_module_names | {"qt", "ctk"} or name == "SpecifierSet"  # of `packaging`
+                foreign = (
+                    module in sys.stdlib_module_names | {"qt", "ctk", "SampleData"} or name == "SpecifierSet"
+                )  # of `packaging`
                 if name[0].isupper() and name not in own and not foreign:
                     yield name, path.name
 
@@ -268,7 +271,7 @@ def test_nothing_heavy_is_imported_in_slicers_process():
     ours = set()
     for path in FILES:
         ours |= {name for name in imports(path) if name.split(".")[0] == "rep3d"}
-    ours |= {"rep3d.worker.protocol", "rep3d.worker.folder"}
+    ours |= {"rep3d.worker.protocol", "rep3d.worker.folder", "rep3d.catalog"}
     for name in ours:
         assert backend_imports(name) <= LIGHT, name
     assert "torch" in backend_imports("rep3d.inference.devices")  # the reader works

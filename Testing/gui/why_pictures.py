@@ -1,4 +1,4 @@
-"""Pictures of the section Why and of what it shows, for the guide.
+"""Pictures of the section Explain and of what it shows, for the guide.
 
     python Testing/gui/why_pictures.py --out docs/pictures/slicer
 
@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from picture_window import GAP, HEIGHT, VIEW, beside, grab, save, slice_views, stack, window
 
 TASK, STRUCTURE, BLOCK = "phantom-abdomen", "right-kidney", "stage1.block1"
-PANEL_WIDTH, VIEW, GAP = 450, 400, 6
-SLICES = ("Axial", "Coronal", "Sagittal")
 
 
 def main() -> None:
@@ -45,15 +44,13 @@ class Photographer:
     def run(self) -> None:
         """Both pictures."""
         import slicer
-        from pictures import SEED
         from rep3d.phantom import generate
+        from rep3d.phantom.options import DEMO_OPTIONS, DEMO_SEED
 
         slicer.util.mainWindow().show()
         self.host.select_module("Rep3DSegmentation")
-        self.host.wait_until(lambda: self.state.catalog is not None, 120)
-        phantom = generate(SEED, spacing=(2.5, 2.5, 3.0), orientation="LPS", oblique=0.0, phase="portal", fov="full")
-        for section in ("inputsSection", "optionsSection", "resultsSection", "batchSection", "weightsSection"):
-            getattr(self.ui, section).collapsed = True
+        self.host.wait_until(lambda: self.state.catalog.hello is not None, 240)
+        phantom = generate(DEMO_SEED, DEMO_OPTIONS.replace(spacing=(2.5, 2.5, 3.0)))
         self.ui.whySection.collapsed = False
         self.masks()
         self.field(phantom)
@@ -66,26 +63,28 @@ class Photographer:
         from Rep3DSegmentationLib.why import folder
         from slicerhost import views
 
-        self.host.choose(self.ui.taskSelector, self.state.catalog.task(TASK)["title"])
         self.host.click(self.ui.whyMaskButton)
         self.wait_idle()
         self.host.choose(self.ui.whyBlockSelector, BLOCK)
         (volume,), (chart,) = folder.kept(folder.MASK, "mask"), folder.kept(folder.MASK, "chart")
         core = self.host.core
-        slices = [views.render_slice(core, volume, orientation=o, size=(VIEW, VIEW), centre=(0, 0, 0)) for o in SLICES]
+        slices = slice_views(core, volume, centre=(0, 0, 0))
         rendering = views.render_3d(core, size=(VIEW, VIEW), azimuth=35, elevation=25, background=(0, 0, 0))
         plot = draw_chart(chart, (2 * VIEW + GAP, VIEW))
-        self.save("why-mask", beside(self.panel(), stack(beside(*slices), beside(rendering, plot))))
+        picture = beside(self.panel(), stack(beside(*slices), beside(rendering, plot)))
+        save(self.out / "why-mask.png", picture)
         self.host.click(self.ui.whyRemoveButton)
 
     def field(self, phantom: Any) -> None:
         """What decided a voxel of a kidney: colour over the scan, surfaces beside the organs."""
         import slicer
+        from Rep3DSegmentationLib.suggestion import SAMPLE_ATTRIBUTE
         from Rep3DSegmentationLib.why import folder, overlay
         from slicerhost import views
 
         array = phantom.image.transpose(2, 1, 0)
         scan = slicer.util.addVolumeFromArray(array, ijkToRAS=phantom.affine, name="Rep3DPhantom")
+        scan.SetAttribute(SAMPLE_ATTRIBUTE, TASK)  # the task stays the one that is proposed
         scan.GetDisplayNode().SetAutoWindowLevel(False)
         scan.GetDisplayNode().SetWindowLevel(400, 40)
         self.ui.volumeSelector.setCurrentNode(scan)
@@ -99,61 +98,19 @@ class Photographer:
         self.host.process_events()
         self.host.click(self.ui.whyErfButton)
         self.wait_idle()
-        self.ui.resultsSection.collapsed = True
         (field,) = folder.kept(folder.ERF, "volume")
-        settings = {"size": (VIEW, VIEW), "centre": ras, "foreground": field, "foreground_opacity": overlay.OPACITY}
-        slices = [
-            views.render_slice(self.host.core, scan, orientation=o, field_of_view_mm=260, **settings) for o in SLICES
-        ]
+        settings = {"centre": ras, "foreground": field, "foreground_opacity": overlay.OPACITY, "field_of_view_mm": 260}
+        slices = slice_views(self.host.core, scan, **settings)
         rendering = views.render_3d(self.host.core, size=(VIEW, VIEW), azimuth=25, elevation=15, background=(0, 0, 0))
-        self.save("why-erf", beside(self.panel(), stack(beside(*slices[:2]), beside(slices[2], rendering))))
+        save(self.out / "why-erf.png", window(self.panel(), slices, rendering))
         self.host.click(self.ui.whyRemoveButton)
 
     def wait_idle(self) -> None:
         self.host.wait_until(lambda: self.state.job is None, 900)
 
     def panel(self) -> np.ndarray:
-        """The section Why of the panel as an RGB array."""
-        from PyQt5 import QtGui
-        from slicerhost.wrapping import unwrap
-
-        real = unwrap(self.ui.whySection)
-        real.setParent(None)
-        real.show()
-        real.setFixedWidth(PANEL_WIDTH)
-        self.host.process_events(50)
-        if real.minimumSizeHint().width() > PANEL_WIDTH:
-            raise SystemExit(f"the section needs {real.minimumSizeHint().width()} pixels, more than {PANEL_WIDTH}")
-        real.setFixedHeight(2 * VIEW + GAP)
-        self.host.process_events(50)
-        image = real.grab().toImage().convertToFormat(QtGui.QImage.Format_RGB888)
-        bits = image.bits()
-        bits.setsize(image.byteCount())
-        rows = np.frombuffer(bits, np.uint8).reshape(image.height(), image.bytesPerLine())
-        return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()
-
-    def save(self, name: str, rgb: np.ndarray) -> None:
-        from slicerhost.host import _write_picture
-
-        self.out.mkdir(parents=True, exist_ok=True)
-        _write_picture(rgb, self.out / f"{name}.png")
-
-
-def beside(*pictures: np.ndarray) -> np.ndarray:
-    """Pictures from left to right, with gaps."""
-    height = max(len(picture) for picture in pictures)
-    parts = []
-    for picture in pictures:
-        parts += [
-            np.pad(picture, ((0, height - len(picture)), (0, 0), (0, 0))),
-            np.full((height, GAP, 3), 255, np.uint8),
-        ]
-    return np.concatenate(parts[:-1], axis=1)
-
-
-def stack(*pictures: np.ndarray) -> np.ndarray:
-    """Pictures from top to bottom, with gaps."""
-    return beside(*(picture.transpose(1, 0, 2) for picture in pictures)).transpose(1, 0, 2)
+        """The section Explain of the panel."""
+        return grab(self.host, self.ui.whySection, HEIGHT)
 
 
 def segment_id(segmentation: Any, key: str) -> str:

@@ -220,7 +220,7 @@ def test_table_of_statistics(scene):
     assert columns[2].GetValue(0) == 3_000_000_000 and columns[1].GetValue(0) == 1.5 and columns[4].GetValue(0) == 7.25
     assert np.isnan(columns[3].GetValue(1))
     assert node.GetColumnUnitLabel("Volume (mL)") == "mL"
-    again = table(stats[:1], "T", node)
+    again = table(stats[:1], "T", table_node=node)
     assert again is node and node.GetNumberOfRows() == 1 and node.GetNumberOfColumns() == 5
     frames = table([{"frame": "0.5", **stats[0]}], "F")
     assert frames.GetColumnName(0) == "Frame" and frames.GetCellText(0, 0) == "0.5"

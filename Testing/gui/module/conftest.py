@@ -46,12 +46,12 @@ class Panel:
         return self.ui.messageLabel.text if self.ui.messageFrame.visible else ""
 
     def enter(self) -> None:
-        """Open the module, wait for its list of tasks."""
+        """Open the module, wait until its worker has told what it offers."""
         import slicer
 
         slicer.util.mainWindow().show()
         self.host.select_module("Rep3DSegmentation")
-        self.host.wait_until(lambda: self.state.catalog is not None, 60)
+        self.host.wait_until(lambda: self.state.catalog is not None and self.state.catalog.hello is not None, 60)
 
     def volume(self, array_XYZ: np.ndarray, affine: np.ndarray | None = None, name: str = "scan") -> Any:
         """Put a volume into the scene and choose it."""
@@ -64,21 +64,28 @@ class Panel:
         return node
 
     def choose_task(self, key: str) -> None:
-        catalog = self.state.catalog
-        title = catalog.task(key)["title"] + ("" if catalog.weights_of(key) else " (no weights)")
-        self.host.choose(self.ui.taskSelector, title)
+        from Rep3DSegmentationWidgets.inputs_panel import task_items
+
+        titles = {value: text for text, value in task_items(self.state.catalog, key)}
+        self.host.choose(self.ui.taskSelector, titles[key])
+
+    @property
+    def show_3d(self) -> Any:
+        """Slicer's own button for surfaces."""
+        return self.widget.panels.results.show3DButton
 
     def options(self) -> None:
-        """Open the Options section."""
-        self.ui.optionsSection.collapsed = False
+        """Open the section Advanced."""
+        self.ui.advancedSection.collapsed = False
         self.host.process_events()
 
     def overlap(self, value: float) -> None:
-        self.ui.overlapSlider.setValue(value)
+        self.ui.overlapSlider.value = value
         self.host.process_events()
 
     def apply(self) -> None:
         self.history.clear()
+        assert self.ui.applyButton.enabled, self.ui.applyButton.toolTip
         self.host.click(self.ui.applyButton)
 
     def wait_job(self, kind: str, fraction: float = -1.0, timeout_s: float = 60) -> None:
@@ -124,10 +131,14 @@ def module(started_host, weights_folder) -> Iterator[Any]:
 
 
 @pytest.fixture
-def panel(slicer_host, module) -> Iterator[Panel]:
-    """The panel of an empty scene, with its tasks loaded and nothing running."""
+def panel(slicer_host, module, monkeypatch) -> Iterator[Panel]:
+    """The panel of an empty scene, with its tasks loaded and nothing running. A run of less than an hour is not long:
+    how long one takes depends on what else this machine does."""
     panel = Panel(slicer_host)
     panel.enter()
+    from Rep3DSegmentationWidgets import estimating
+
+    monkeypatch.setattr(estimating, "LONG_RUN_S", 3600.0)
     panel.state.message, panel.state.estimate, panel.state.outcomes = None, None, []
     panel.widget.context.refresh()
     yield panel
@@ -181,6 +192,8 @@ def backend():
 
 @pytest.fixture
 def made_up() -> np.ndarray:
-    """A small volume with something in it, [X, Y, Z]; enough for the hippocampus task."""
-    rng = np.random.default_rng(3)
-    return (300 + 100 * rng.standard_normal((36, 40, 32))).astype(np.int16)
+    """A small volume with something in it, [X, Y, Z]; enough like the scans of the hippocampus task to be taken."""
+    from scipy import ndimage
+
+    smooth = ndimage.gaussian_filter(np.random.default_rng(3).standard_normal((36, 40, 32)), 1.5)
+    return np.clip(300 + 100 * smooth / smooth.std(), 0, None).astype(np.int16)

@@ -9,7 +9,7 @@ import numpy as np
 
 def start(panel, scans, results) -> None:
     panel.choose_task("msd-hippocampus")
-    panel.ui.optionsSection.collapsed = False
+    panel.options()
     panel.overlap(0.0)
     panel.ui.batchSection.collapsed = False
     panel.host.process_events()

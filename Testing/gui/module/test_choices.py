@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import slicer
 
 
@@ -51,7 +50,7 @@ def test_what_is_stored_but_not_there_is_shown_and_stops_apply(panel, made_up):
     assert panel.ui.taskSelector.currentText == "teeth (not available)" and not panel.ui.applyButton.enabled
     panel.choose_task("amos-ct")
     assert "No weights for this task" in panel.ui.applyButton.toolTip
-    assert "import a file under Weights" in panel.ui.taskDetailsLabel.text
+    assert "import a file under Advanced, Weights" in panel.ui.taskDetailsLabel.text
 
 
 def test_choices_are_saved_with_the_scene(panel, made_up, tmp_path):
@@ -70,8 +69,7 @@ def test_choices_are_saved_with_the_scene(panel, made_up, tmp_path):
     slicer.util.saveNode(volume, str(path.with_name("kept.nrrd")))
     panel.host.save_scene(path)
     panel.host.close_scene()
-    assert panel.parameters.choices.task == "" and panel.ui.overlapSlider.value == 0.5
-    assert panel.ui.taskSelector.currentText == "Choose a task"
+    assert panel.parameters.choices.task == "phantom-abdomen" and panel.ui.overlapSlider.value == 0.5
     panel.host.load_scene(path)
     assert panel.parameters.choices == before
     assert panel.ui.overlapSlider.value == 0.35 and panel.ui.roiSelector.currentNode().GetName() == "box"
@@ -102,21 +100,21 @@ def test_a_deleted_parameter_node_is_made_again(panel, made_up):
     panel.choose_task("openkbp")
     slicer.mrmlScene.RemoveNode(panel.parameters.node)
     panel.host.process_events()
-    assert panel.parameters.node.GetScene() is slicer.mrmlScene and panel.parameters.choices.task == ""
-    panel.choose_task("msd-hippocampus")
-    assert panel.parameters.choices.task == "msd-hippocampus"
+    assert panel.parameters.node.GetScene() is slicer.mrmlScene and panel.parameters.choices.task == "msd-hippocampus"
+    panel.choose_task("openkbp")
+    assert panel.parameters.choices.task == "openkbp"
 
 
 def test_a_result_that_is_deleted_can_no_longer_be_opened(panel, hippocampus):
     panel.volume(hippocampus.array, hippocampus.affine)
     panel.choose_task("msd-hippocampus")
     panel.run()
-    assert panel.ui.editButton.enabled and panel.ui.show3DButton.enabled
+    assert panel.ui.editButton.enabled and panel.show_3d.enabled
     slicer.mrmlScene.RemoveNode(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0])
-    assert not panel.ui.editButton.enabled and not panel.ui.show3DButton.enabled
+    assert not panel.ui.editButton.enabled and not panel.show_3d.enabled
     assert "no longer in the scene" in panel.ui.resultLabel.text
     panel.host.close_scene()
-    assert panel.ui.resultLabel.text == "No result yet." and panel.ui.resultsTable.rowCount == 0
+    assert not panel.ui.resultsSection.visible and panel.ui.resultsTable.rowCount == 0
 
 
 def test_frames_are_offered_for_a_sequence_and_all_are_segmented(panel, hippocampus):
@@ -162,8 +160,9 @@ def test_reload_stops_the_worker_and_reads_every_file_again(panel, made_up):
 
 
 def test_reload_during_a_run_ends_the_run(panel, made_up):
-    panel.volume(np.tile(made_up, (3, 3, 3)))
+    panel.volume(made_up)
     panel.choose_task("msd-hippocampus")
+    panel.parameters.set(tta=True)
     panel.apply()
     panel.wait_job("segment")
     client = panel.widget.context.client()
@@ -190,6 +189,7 @@ def test_leaving_the_module_lets_a_run_go_on(panel, hippocampus):
 
 
 def test_the_log_is_copied(panel):
+    panel.options()
     panel.ui.logSection.collapsed = False
     panel.host.process_events()
     panel.host.click(panel.ui.logClearButton)
@@ -228,24 +228,3 @@ print("nothing")
 def test_the_self_test_of_desktop_slicer_passes(panel):
     panel.loaded.instance.runTest(msec=1)
     assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1
-
-
-def test_surfaces_are_made_under_a_waiting_cursor(panel, hippocampus, monkeypatch):
-    import qt
-    from Rep3DSegmentationLib.errors import InputError
-    from Rep3DSegmentationWidgets import results_panel
-
-    panel.volume(hippocampus.array, hippocampus.affine)
-    panel.choose_task("msd-hippocampus")
-    panel.run()
-    shapes = []
-
-    def show(_node, _on):
-        shapes.append(qt.QApplication.overrideCursor().shape())
-        raise InputError("no surface today")
-
-    monkeypatch.setattr(results_panel, "show_3d", show)
-    panel.host.click(panel.ui.show3DButton)
-    assert shapes == [qt.Qt.WaitCursor] and "no surface today" in panel.message
-    assert qt.QApplication.overrideCursor() is None, "the cursor is given back, also after an error"
-    assert not panel.ui.show3DButton.checked

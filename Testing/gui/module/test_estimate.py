@@ -9,6 +9,7 @@ def estimated(panel, volume) -> dict:
     """The worker's answer for that volume, free to be changed."""
     panel.ui.volumeSelector.setCurrentNode(volume)
     panel.choose_task("msd-hippocampus")
+    panel.options()
     panel.host.click(panel.ui.estimateButton)
     panel.wait_idle()
     return panel.state.estimate.answer
@@ -37,13 +38,13 @@ def test_time_of_all_frames_counts(panel, made_up):
     browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
     browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
     slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-    estimated(panel, browser.GetProxyNode(sequence))["seconds"] = 200.0
+    estimated(panel, browser.GetProxyNode(sequence))["seconds"] = 2000.0
     panel.widget.context.refresh()
-    assert panel.ui.estimateLabel.text.startswith("About 3 min 20 s")
+    assert panel.ui.estimateLabel.text.startswith("About 33 min 20 s")
     panel.host.click(panel.ui.framesCheckBox)
-    assert panel.ui.estimateLabel.text.startswith("About 6 min 40 s")
+    assert panel.ui.estimateLabel.text.startswith("About 1 h 6 min")
     panel.apply()
-    assert "takes about 6 min 40 s" in panel.ui.confirmLabel.text
+    assert "takes about 1 h 6 min" in panel.ui.confirmLabel.text
     panel.host.click(panel.ui.declineButton)
 
 

@@ -116,6 +116,7 @@ def test_a_full_disk_is_named(panel, made_up, monkeypatch):
 def test_a_run_that_needs_too_much_or_is_long_waits_for_a_word(panel, made_up, monkeypatch):
     panel.volume(made_up)
     panel.choose_task("msd-hippocampus")
+    panel.options()
     panel.host.click(panel.ui.estimateButton)
     panel.wait_idle()
     assert panel.ui.estimateLabel.text.startswith("About ") and not results()
@@ -187,7 +188,7 @@ def test_volumes_that_cannot_be_segmented_are_refused_with_the_reason(panel, wha
         node, text = None, "Choose a volume."
     panel.parameters.set_reference(VOLUME, node)
     assert not panel.ui.applyButton.enabled and text in panel.ui.applyButton.toolTip
-    assert text in panel.ui.estimateLabel.text
+    assert text in panel.ui.hintLabel.text
     panel.widget.panels.run.apply()
     assert panel.state.job is None
 

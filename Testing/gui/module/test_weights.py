@@ -21,6 +21,7 @@ def manager(panel, weights_folder):
     """The panel with an empty weights folder, the section open."""
     shutil.rmtree(weights_folder, ignore_errors=True)
     reload(panel)
+    panel.options()
     panel.ui.weightsSection.collapsed = False
     panel.host.process_events()
     yield panel

@@ -80,7 +80,7 @@ def test_masks_blocks_channels_and_parts(why):
 
     nodes = node_ids()
     why.host.choose(ui.whyBlockSelector, "stage2.block2")
-    ui.whyChannelSlider.setValue(31)
+    ui.whyChannelSlider.value = 31
     why.host.process_events()
     (kernel,) = folder.kept(folder.MASK, "kernel")
     assert np.array_equal(voxels(kernel), blocks[3].effective_CKKK[30]) and "channel 31 of 32" in kernel.GetName()
