@@ -72,7 +72,7 @@ class Assembly:
             return
         volume = parameters.reference(VOLUME)
         if volume is not None and volume.GetAttribute(KIND):  # a picture of a kernel, which is nobody's scan
-            return
+            volume = None
         key = suggest(catalog.tasks, catalog.weights, volume)
         if key != parameters.choices.task:
             parameters.set(task=key, suggested=key, weights="", islands=None)

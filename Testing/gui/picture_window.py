@@ -13,7 +13,7 @@ VIEW = (HEIGHT - GAP) // 2
 SLICES = ("Axial", "Coronal", "Sagittal")
 #: At the left, right, upper and lower edge of a slice view.
 LETTERS = {"Axial": "RLAP", "Coronal": "RLSI", "Sagittal": "APSI"}
-COLORS = 128  # a palette keeps the files small
+COLORS = 96  # a palette keeps the files small
 
 
 def grab(host: Any, widget: Any, height: int = 0, width: int = PANEL_WIDTH) -> np.ndarray:

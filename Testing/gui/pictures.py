@@ -142,11 +142,8 @@ class Photographer:
         self.ui.resultsSection.setVisible(False)
         self.ui.advancedSection.collapsed = False
         save(self.out / "advanced.png", grab(self.host, self.ui.advancedSection))
-        self.ui.weightsSection.collapsed = self.ui.batchSection.collapsed = False
-        self.host.process_events(50)
-        self.ui.weightsTable.selectRow(1)
-        for body, name in ((self.ui.weightsBody, "weights"), (self.ui.batchBody, "batch")):
-            save(self.out / f"{name}.png", grab(self.host, body))
+        self.ui.batchSection.collapsed = False
+        save(self.out / "batch.png", grab(self.host, self.ui.batchSection))
 
     def wait_idle(self) -> None:
         self.host.wait_until(lambda: self.state.job is None, 1800)
