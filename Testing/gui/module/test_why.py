@@ -14,7 +14,8 @@ AT = (17, 29, 14)  # in the anterior hippocampus of the scan
 
 @pytest.fixture
 def why(panel):
-    """The panel with the section open and the task chosen."""
+    """The panel with the section open and the task chosen; masks that another test has shown are forgotten."""
+    panel.widget.panels.why._masks = None
     panel.choose_task(TASK)
     panel.ui.whySection.collapsed = False
     panel.host.process_events()
