@@ -16,9 +16,11 @@ import json
 import os
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import kill_driver
+import psutil
 import torch
 from monai.losses import DiceCELoss
 from rep3d.data.augment import AugmentConfig
@@ -32,7 +34,7 @@ from rep3d.training.config import TrainConfig
 from rep3d.training.deep_supervision import supervised
 from rep3d.training.optim import shared_batch_dice_ce
 from rep3d.training.optimizer import make_optimizer
-from rep3d.training.ranks import Ranks
+from rep3d.training.ranks import Ranks, on_one_machine
 from rep3d.training.step import step_gradients
 from rep3d.training.sync_norm import share_batch_norms
 
@@ -46,12 +48,12 @@ def config(devices: int, changes: dict) -> TrainConfig:
     return TrainConfig(**{**values, **changes, "devices": devices})
 
 
-def environment(by: str, rank: int, world: int, port: int) -> dict[str, str]:
-    """What the starter of a rank on one machine sets."""
+def environment(by: str, rank: int, world: int, port: int, folder: Path) -> dict[str, str]:
+    """What the starter of a rank on one machine sets; folder: empty, for the ranks of this run."""
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     rank, world = str(rank), str(world)
     return common | {
-        "launch": {"LOCAL_RANK": rank, "NODE_RANK": "0"},
+        "launch": {"LOCAL_RANK": rank, "NODE_RANK": "0", **on_one_machine(folder)},
         "torchrun": {
             "TORCHELASTIC_RUN_ID": "none", "RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": "0",
             "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world,
@@ -93,7 +95,10 @@ def save_gradients(config: TrainConfig, path: str) -> None:
     loss_of = supervised(shared_batch_dice_ce if ranks.world > 1 else plain)
     loss, norm = step_gradients(ranks.fabric, model, optimizer, loss_of, batch, config)
     losses = ranks.gather(loss)
+    listening = [c.laddr.ip for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    everywhere = ranks.gather(listening)
     if ranks.first:
+        print(f"listening with {ranks.world} ranks: {json.dumps(everywhere)}", flush=True)
         found = {name: p.grad for name, p in network.named_parameters()} | dict(network.named_buffers())
         found |= {
             "loss": torch.tensor(losses, dtype=torch.float64).mean(),
@@ -108,12 +113,12 @@ def ranks(entry: dict, point: str | None) -> list[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    children = []
+    children, folder = [], Path(tempfile.mkdtemp(dir=Path(entry["run"]).parent))
     for rank in range(world):
         child = os.fork()
         if child == 0:
             by = entry.get("by", "launch")
-            os.environ |= environment(by, rank, world, port)
+            os.environ |= environment(by, rank, world, port, folder)
             if point and point.startswith(f"{rank}:"):
                 kill_driver.arm(point.split(":", 1)[1])
             if "poison" in entry:

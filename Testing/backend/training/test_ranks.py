@@ -96,6 +96,13 @@ def test_gradients_of_two_ranks_are_those_of_one(runs):
     assert one["encoder.stages.0.0.norm.num_batches_tracked"] == 2
 
 
+def test_ranks_of_one_machine_listen_to_it_alone(runs):
+    """The ranks that the command starts itself; torchrun's and srun's ports are their own matter."""
+    found = re.search(r"listening with 2 ranks: (.*)", runs[1])
+    addresses = [address for rank in json.loads(found[1]) for address in rank]
+    assert addresses and set(addresses) == {"127.0.0.1"}
+
+
 @pytest.mark.parametrize(("one", "two"), [("one", "two"), ("one", "changed")])
 def test_two_ranks_agree_with_one_at_the_same_global_batch(runs, one, two):
     """Batch norm, batch Dice, clipping, averaged weights; a second rank that joins at step 1."""

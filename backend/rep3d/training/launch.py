@@ -12,7 +12,6 @@ import contextlib
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,7 +27,7 @@ from rep3d.errors import BadInput, Rep3DError
 from rep3d.runtime.privacy import stay_private
 from rep3d.runtime.private_folder import private_folder
 from rep3d.training.config import TrainConfig
-from rep3d.training.ranks import LAUNCHED_VARIABLE, RankLost
+from rep3d.training.ranks import LAUNCHED_VARIABLE, RankLost, on_one_machine
 from rep3d.training.state import Progress
 from rep3d.training.stopping import ask_to_stop
 
@@ -45,8 +44,8 @@ def launch(config: TrainConfig, task: Any, data: Path, run: Path, *, console: Co
     NODE_RANK set. Raises what the ranks raise, BadInput, RankLost when one was killed, SystemExit after a signal.
     """
     world = config.devices * config.nodes
-    places = _addresses(config)
     with private_folder() as folder:
+        places = _addresses(config, folder)
         ranks: list[_Rank] = []
         with _passed_on(ranks) as signals, _all_ended(ranks):
             for local in range(config.devices):
@@ -65,11 +64,9 @@ def launch(config: TrainConfig, task: Any, data: Path, run: Path, *, console: Co
         return _outcome(ranks, ended, signals)
 
 
-def _addresses(config: TrainConfig) -> dict[str, str]:
+def _addresses(config: TrainConfig, folder: Path) -> dict[str, str]:
     if config.nodes == 1:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1]), "NODE_RANK": "0"}
+        return {"NODE_RANK": "0", **on_one_machine(folder)}
     if missing := [n for n in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK") if n not in os.environ]:
         raise BadInput(
             f"--nodes {config.nodes} needs {', '.join(missing)} in the environment",

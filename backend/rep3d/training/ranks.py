@@ -14,10 +14,12 @@ import inspect
 import logging
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,6 +33,8 @@ TIMEOUT_VARIABLE = "REP3D_RANK_TIMEOUT"
 TIMEOUT_S = 1800.0
 #: Set in processes that `launch` starts.
 LAUNCHED_VARIABLE = "REP3D_LAUNCHED"
+#: Set by `launch` on one machine: the address of the file through which the ranks find each other.
+RENDEZVOUS_VARIABLE = "REP3D_RENDEZVOUS"
 BEAT_S = 5.0  # a rank that lets others wait tells them so this often
 _LOST = ("gloo", "nccl", "connection closed", "connection reset", "timed out", "timeout", "broken pipe", "store")
 
@@ -100,6 +104,20 @@ def timeout() -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def on_one_machine(folder: Path) -> dict[str, str]:
+    """Give the variables with which the ranks of one machine meet without a port that the network can reach.
+
+    They find each other through a file, and their sockets are on the loopback interface (on Windows Gloo takes the
+    address of the computer's own name).
+
+    Args:
+        folder: a private one that all ranks can write to; another for each run.
+    """
+    loopback = {"linux": "lo", "darwin": "lo0"}.get(sys.platform)
+    sockets = {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback} if loopback else {}
+    return {RENDEZVOUS_VARIABLE: (folder / "rendezvous").absolute().as_uri(), **sockets}
+
+
 class Ranks:
     """This process and the others of its run; ``fabric`` is Lightning Fabric, set up for them.
 
@@ -137,6 +155,11 @@ class Ranks:
                 accelerator=self.device.type, devices=config.devices, num_nodes=config.nodes,
                 strategy=strategy, precision=precision, plugins=plugins,
             )  # fmt: skip
+            if where := os.environ.get(RENDEZVOUS_VARIABLE):  # Fabric takes a group that is there already
+                torch.distributed.init_process_group(
+                    "nccl" if self.device.type == "cuda" else "gloo", init_method=where, timeout=timeout(),
+                    world_size=self.world, rank=int(os.environ["LOCAL_RANK"]),
+                )  # fmt: skip
             self.fabric.launch()
             self.control = torch.distributed.new_group(backend="gloo", timeout=timeout())
         self.rank = self.fabric.global_rank
