@@ -79,7 +79,9 @@ def _weights_files() -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
 def _weights_row(path: Path, origin: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     row: dict[str, Any] = {"path": str(path), "file": path.name, "bytes": None, "origin": origin, "error": None}
     names = ("id", "licence", "created", "training", "demo_only")
-    row |= dict.fromkeys((*names, "task", "task_title", "sha256", "network", "expected_region", "extent_mm"))
+    row |= dict.fromkeys(
+        (*names, "task", "task_title", "sha256", "network", "remove_islands", "expected_region", "extent_mm")
+    )
     try:
         row["bytes"] = path.stat().st_size
         meta = read_meta(path)
@@ -89,6 +91,7 @@ def _weights_row(path: Path, origin: str) -> tuple[dict[str, Any], dict[str, Any
     values |= {"task": meta["task"]["key"], "task_title": meta["task"]["title"], "network": meta["network"]["name"]}
     expected = meta["expected"]
     values |= {"demo_only": bool(meta.get("demo_only")), "extent_mm": expected.get("extent_mm")}
+    values["remove_islands"] = bool((meta.get("training") or {}).get("remove_islands"))
     return row | values | {"expected_region": expected.get("region") or meta["task"].get("region") or ""}, meta
 
 

@@ -56,6 +56,11 @@ class WeightsMeta:
     expected: Expected | None = None
 
     @property
+    def remove_islands(self) -> bool:
+        """Whether removing small islands was found better on the validation cases (``rep3d fuse --remove-islands``)."""
+        return bool(self.training.get("remove_islands", False))
+
+    @property
     def expected_region(self) -> str:
         """The part of the body that the weights were trained on, "" where nobody said."""
         return self.expected.region if self.expected else self.task.region
@@ -181,6 +186,8 @@ def _training(value: Any, source: str) -> dict[str, Any]:
         checks.line(made["name"], source, "training.network.name", 100)
     if entry.get("fusion_error") is not None:
         checks.number(entry["fusion_error"], source, "training.fusion_error", 0, 1e3)
+    if entry.get("remove_islands") is not None:
+        checks.flag(entry["remove_islands"], source, "training.remove_islands")
     if entry.get("members") is not None:
         raise checks.fail(source, "training.members", "only ensembles have members")
     return entry

@@ -107,7 +107,7 @@ def _row(path: Path, size: int, changed: int) -> dict[str, Any]:
     """``size`` and ``changed`` are part of the key alone: an unchanged file is read and checked once."""
     names = ("id", "task", "task_title", "sha256", "licence", "network", "created", "training", "demo_only")
     values: dict[str, Any] = {"path": str(path), "file": path.name, "bytes": size, "origin": origin(path)}
-    values |= dict.fromkeys((*names, "expected_region", "extent_mm", "error"))
+    values |= dict.fromkeys((*names, "remove_islands", "expected_region", "extent_mm", "error"))
     try:
         meta, sha256 = checked(path)
     except Rep3DError as error:
@@ -122,6 +122,7 @@ def _row(path: Path, size: int, changed: int) -> dict[str, Any]:
         "created": meta.created,
         "training": meta.training,
         "demo_only": meta.demo_only,
+        "remove_islands": meta.remove_islands,
         "expected_region": meta.expected_region,
         "extent_mm": [list(limits) for limits in meta.expected.extent_mm] if meta.expected else None,
     }

@@ -112,7 +112,7 @@ def test_a_failure_leaves_the_old_demo_and_nothing_half_written(tmp_path, weight
     options = DemoOptions(tmp_path / "out", scan=scan, task="openkbp", device="cpu")
     folder = tmp_path / "out"
     folder.mkdir()
-    (folder / "demo.json").write_text("{}", encoding="utf-8")
+    (folder / "demo.json").write_text('{"files": []}', encoding="utf-8")  # of an earlier demo
 
     def fail(*_args, **_kwargs):
         raise OutputFailed("the disk is full")

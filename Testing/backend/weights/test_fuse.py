@@ -161,14 +161,15 @@ def test_fuse_records_the_training_scans_and_stores_16_bits(checkpoint, tmp_path
     torch.save(content | {"data_sha256": data_list(dataset, task.key, hashes)[1]}, run / "best.ckpt")
 
     def fuse(*options, code=0):
-        arguments = ["fuse", str(run / "best.ckpt"), "-o", str(tmp_path / "w.safetensors"), *options]
+        arguments = ["fuse", str(run / "best.ckpt"), "-o", str(tmp_path / "w.safetensors"), "--overwrite", *options]
         done = CliRunner().invoke(app, arguments)
         assert done.exit_code == code, done.output
         return load_weights(tmp_path / "w.safetensors")
 
     full = fuse()
-    assert full.meta.expected is None and full.meta.demo_only is False
-    half = fuse("--data", str(tmp_path / "data"), "--demo-only", "--half")
+    assert full.meta.expected is None and full.meta.demo_only is False and full.meta.remove_islands is False
+    half = fuse("--data", str(tmp_path / "data"), "--demo-only", "--half", "--remove-islands")
+    assert half.meta.remove_islands is True
     sizes = [24 + 2 * int(case.id[-1]) for case in dataset.of("train")]
     expected = half.meta.expected
     assert expected.extent_mm == ((20.0, 20.0), (min(sizes), max(sizes)), (32.0, 32.0))

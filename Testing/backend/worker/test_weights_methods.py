@@ -66,7 +66,7 @@ def test_import_use_replace_remove(worker, home, mine, small):
     assert row["origin"] == "user" and row["id"] == "better"
     assert row["path"] == str(home / "weights" / "msd-hippocampus.safetensors")
     task = next(t for t in worker.call("tasks")["tasks"] if t["key"] == "msd-hippocampus")
-    marks = {"demo_only": False, "expected_region": ""}
+    marks = {"demo_only": False, "expected_region": "hippocampus"}
     assert task["weights"] == {"path": row["path"], "id": "better", "origin": "user", "error": None, **marks}
     run = worker.call("segment", volume=volume, task="msd-hippocampus")
     assert run["weights"]["id"] == "better" and not run["cached"]

@@ -58,6 +58,9 @@ def evaluate(
     engine: str = typer.Option(
         "torch", help="torch (the same numbers everywhere), openvino, or auto: what `rep3d segment` takes here."
     ),
+    remove_islands: bool = typer.Option(
+        None, "--remove-islands/--keep-islands", help="As `rep3d segment` does; default: as the weights say."
+    ),
     threads: int = typer.Option(0, help="CPU threads; 0: as many as torch chooses."),
     limit: int = typer.Option(0, help="Only the first N cases of the split; 0: all."),
     allow_missing: bool = typer.Option(
@@ -120,7 +123,7 @@ def evaluate(
         check_outputs(output, table, overwrite, lambda r: r["subject"] == as_json(subject.identity))
         record = evaluation.evaluate(
             subject, data, overlap=overlap, tta=tta, device=device, precision=precision, engine=engine,
-            grids=evaluation.GRIDS if grid == "both" else ("native",), **common,
+            remove_islands=remove_islands, grids=evaluation.GRIDS if grid == "both" else ("native",), **common,
         )  # fmt: skip
     if table is not None:
         write_table(table, record)

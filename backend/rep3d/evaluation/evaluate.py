@@ -36,6 +36,7 @@ def evaluate(
     device: str = "auto",
     precision: str = "auto",
     engine: str = "torch",
+    remove_islands: bool | None = None,
     limit: int = 0,
     progress: Callable[[int, int, dict], None] | None = None,
     tolerance: float | str | Mapping[str, float] | None = None,
@@ -49,6 +50,7 @@ def evaluate(
     Args:
         overlap, tta, device, precision, engine: see :class:`rep3d.inference.options.InferenceOptions`; they mean what
             they mean for `rep3d segment`, whose engine is "auto" unless it is told another.
+        remove_islands: the same; None: as the weights say.
         limit: only the first cases; 0: all. progress: called with (done, all, row) after each case.
         tolerance: of the NSD in mm, see :func:`rep3d.evaluation.tolerance.tolerances`.
         rules: also score with this post-processing, as grid "postprocessed".
@@ -64,7 +66,12 @@ def evaluate(
         BadInput: data that do not fit; rules of another task, or that were learned on these test cases.
     """
     inference = InferenceOptions(
-        overlap, tta, device, precision, engine, remove_islands=subject.remove_islands
+        overlap,
+        tta,
+        device,
+        precision,
+        engine,
+        remove_islands=subject.remove_islands if remove_islands is None else remove_islands,
     ).resolved()
     task = subject.task
     dataset = find_dataset(data, task, fold)

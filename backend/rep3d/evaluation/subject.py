@@ -43,7 +43,7 @@ class Subject:
 
 def from_weights(path: Path) -> Subject:
     """A deployed weights file. Raises WeightsMissing, WeightsInvalid."""
-    from rep3d.inference.pipeline import islands_by_default, mirror_axes_of
+    from rep3d.inference.pipeline import mirror_axes_of
     from rep3d.weights import load_weights
 
     weights = load_weights(path)
@@ -63,7 +63,7 @@ def from_weights(path: Path) -> Subject:
         Path(path),
         folds,
         mirror_axes_of(weights),
-        islands_by_default(weights),
+        meta.remove_islands,
     )
 
 

@@ -243,7 +243,7 @@ def segment_with_weights(
         spacing_mm=tuple(meta.spacing_mm),
         intensity=meta.intensity,
         mirror_axes=mirror_axes_of(weights),
-        remove_islands=islands_by_default(weights) if remove_islands is None else remove_islands,
+        remove_islands=weights.meta.remove_islands if remove_islands is None else remove_islands,
         **options,
     )
     return with_cautions(result, weights, cautions)
@@ -277,11 +277,6 @@ def prepare_for(weights: Weights, volume: Volume, *, region: Region | None = Non
 def mirror_axes_of(weights: Weights) -> tuple[int, ...]:
     """Axes along which the weights were trained with mirrored images."""
     return tuple(weights.meta.training.get("mirror_axes") or ())
-
-
-def islands_by_default(weights: Weights) -> bool:
-    """Whether removing small islands was found better on the weights' validation cases."""
-    return bool(weights.meta.training.get("remove_islands", False))
 
 
 def describe_weights(weights: Weights) -> dict[str, Any]:
