@@ -145,15 +145,13 @@ class Steps:
         return effect.self().statusText()
 
     def undo_takes_it_back(self) -> str:
-        """One undo of the editor, and the segment is empty again; one redo brings it back."""
+        """One undo of the editor, and the segment is empty again."""
         expect(self.editor is not None, "there was no click")
         node, segment_id = self.editor.segmentationNode(), self.editor.currentSegmentID()
         clicked = count_of(node, segment_id, self.volume)
         expect(clicked, "there is nothing to undo")
         self.editor.undo()
         expect(count_of(node, segment_id, self.volume) == 0, "undo left voxels behind")
-        self.editor.redo()
-        expect(count_of(node, segment_id, self.volume) == clicked, "redo did not bring the click back")
         self.editor.setActiveEffect(None)
         return f"{clicked} voxels"
 
