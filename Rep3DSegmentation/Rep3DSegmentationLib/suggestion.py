@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
+import numpy as np
+
+from .errors import InputError
 from .modality import modality_of
+from .volumes import geometry
 
 #: Attribute of a volume that was fetched as the sample of a task: the task's key.
 SAMPLE_ATTRIBUTE = "Rep3D.SampleOf"
@@ -28,7 +33,10 @@ def suggest(tasks: Sequence[dict[str, Any]], weights: Sequence[dict[str, Any]], 
         return sample
     if volume_node is None:
         return ready[0][0]["key"] if ready else ""
-    modality, size = modality_of(volume_node), extent_mm(volume_node)
+    try:
+        modality, size = modality_of(volume_node), extent_mm(volume_node)
+    except InputError:  # nothing that could be segmented
+        return ""
     for task, row in ready:
         if not row.get("demo_only") and task["modality"] == modality and fits(size, row.get("extent_mm")):
             return task["key"]
@@ -36,10 +44,13 @@ def suggest(tasks: Sequence[dict[str, Any]], weights: Sequence[dict[str, Any]], 
 
 
 def extent_mm(volume_node: Any) -> tuple[float, ...]:
-    """Size of the scan along right, anterior and superior, in mm."""
-    bounds = [0.0] * 6
-    volume_node.GetRASBounds(bounds)
-    return tuple(high - low for low, high in zip(bounds[::2], bounds[1::2], strict=True))
+    """Size of the scan along its axes closest to right, anterior and superior, in mm. Raises InputError."""
+    shape, affine = geometry(volume_node)
+    matrix = np.array(affine)[:3, :3]
+    spacing = np.linalg.norm(matrix, axis=0)
+    cosines = np.abs(matrix / spacing)
+    axes = max(permutations(range(3)), key=lambda order: sum(cosines[i, order[i]] for i in range(3)))
+    return tuple(float(shape[a] * spacing[a]) for a in axes)
 
 
 def fits(size_mm: Sequence[float], limits: Sequence[Sequence[float]] | None) -> bool:

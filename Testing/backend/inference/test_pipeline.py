@@ -237,7 +237,12 @@ def test_modality_warnings(small_task):
     mr = replace(small_task, modality="MR")
     assert "look like CT" in modality_words(mr, hu)
     assert modality_words(mr, hu + 1024) == ""
-    assert "check the voxel size" in modality_words(small_task, hu[:3])
+
+
+def test_a_field_of_view_that_no_patient_has_is_told():
+    thin, usual = (Volume(np.zeros(shape, np.float32), np.eye(4)) for shape in ((3, 40, 40), (40, 40, 40)))
+    assert "measures 3 x 40 x 40 mm: check the voxel size" in pipeline.checks.size_warnings(thin)[0]
+    assert pipeline.checks.size_warnings(usual) == []
 
 
 def test_network_is_left_in_evaluation_mode_and_float32(scan, small_task):

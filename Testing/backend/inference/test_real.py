@@ -20,7 +20,7 @@ DATA = Path(os.environ["REP3D_DATA"]) if os.environ.get("REP3D_DATA") else None
 pytestmark = pytest.mark.skipif(DATA is None, reason="REP3D_DATA is not set")
 
 REFUSED = {  # and the word that says why
-    "NIFTI-Reader-JS__5D_small.nii": "dimensions",
+    "NIFTI-Reader-JS__5D_small.nii": "single slice",
     "data__adi_slice.nii.gz": "single slice",
     "dicom2nifti__generic_rgb_001_ground_truth.nii.gz": "colour",
     "nibabel__example4d.nii.gz": "4 dimensions",
