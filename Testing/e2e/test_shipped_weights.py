@@ -82,12 +82,14 @@ def check(out: Path, options: DemoOptions, floor: float) -> None:
         assert imread(shot)[..., :3].std() > 0.05  # pictures are there, not an empty page
 
 
+@pytest.mark.slow
 def test_generated_abdomen(tmp_path):
     _, stated = shipped("phantom-abdomen")
     out = tmp_path / "out"
     check(out, DemoOptions(out, device="cpu"), stated - ALLOWANCE)
 
 
+@pytest.mark.slow
 def test_hippocampus_on_a_test_case(tmp_path):
     path, stated = shipped("msd-hippocampus")
     images = sorted(data("open", "hippocampus", "images").glob("*.nii.gz"))
@@ -97,6 +99,7 @@ def test_hippocampus_on_a_test_case(tmp_path):
     check(out, DemoOptions(out, scan, truth, "msd-hippocampus", path, device="cpu"), stated - ALLOWANCE)
 
 
+@pytest.mark.slow
 def test_head_and_neck_on_a_test_case(tmp_path):
     path, stated = shipped("openkbp")
     scan = sorted(data("hn", "test").glob("*_ct.nii.gz"))[0]

@@ -102,7 +102,7 @@ class WeightsMeta:
             id=checks.line(entry["id"], source, "id", 200),
             task=task,
             network=_network(entry["network"], source, task.num_classes),
-            patch=check_patch(entry["patch"], source),
+            patch=check_patch(entry["patch"], source, multiple=1),  # what fits is the network's own matter
             spacing_mm=check_spacing(entry["spacing_mm"], source),
             intensity=Intensity.from_value(entry["intensity"], source),
             training=_training(entry["training"], source),

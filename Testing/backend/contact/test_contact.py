@@ -116,6 +116,7 @@ def codes(watched) -> dict[str, int]:
     return json.loads(watched.run(str(HERE / "everything.py")))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_command(watched, codes):
     assert {line for line, code in codes.items() if code} == FAILS, watched.errors()
@@ -124,6 +125,7 @@ def test_every_command(watched, codes):
     assert os.listdir(watched.root / "tmp") == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_worker(watched, codes):
     folder = make_private_folder(root=watched.root / "tmp")

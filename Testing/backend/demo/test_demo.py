@@ -87,6 +87,7 @@ def test_a_scan_with_truth(tmp_path, weights_folder, scan_files):
     assert np.array_equal(nrrd.transpose(2, 1, 0), labels.array)
 
 
+@pytest.mark.slow
 def test_the_generated_abdomen_is_rebuilt_cleanly(tmp_path, weights_folder, monkeypatch):
     monkeypatch.setattr(inputs, "DEMO_OPTIONS", inputs.DEMO_OPTIONS.replace(spacing=(8.0, 8.0, 8.0)))
     options = DemoOptions(tmp_path / "out", seed=5, device="cpu")

@@ -151,6 +151,7 @@ def test_missing_package(monkeypatch):
     assert "[export]" in error.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(DATA is None, reason="REP3D_DATA is not set")
 def test_shipped_weights_on_a_real_window(tmp_path):
     """Background makes the sums of instance norms hard for onnxruntime: without stepwise means this differs by 5e-4."""

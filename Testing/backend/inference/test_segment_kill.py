@@ -16,6 +16,7 @@ DRIVER = Path(__file__).with_name("segment_kill_driver.py")
 POINTS = ["window:1", "half:1", "replace:1", "half:2", "replace:3", "half:3"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="fork and SIGKILL are POSIX")
 def test_killed_again_and_again_the_results_are_the_same(tmp_path, scan, save_scan, tiny_weights):
     for name in ("a ü.nii.gz", "b.mha"):

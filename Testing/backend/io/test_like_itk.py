@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import locale
 from pathlib import Path
 
 import nibabel as nib
@@ -211,7 +212,15 @@ def test_detached_nrrd(tmp_path, rest):
     same_as_itk(tmp_path / "a.nhdr")
 
 
-def test_a_format_that_only_itk_reads(tmp_path):
+@pytest.fixture
+def same_locale():
+    """ITK's writer of VTK files leaves the process in the locale "C"."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
+
+
+def test_a_format_that_only_itk_reads(tmp_path, same_locale):
     image = image_of("i2", 5)
     path = tmp_path / "ä.vtk"
     sitk.WriteImage(image, str(path))

@@ -56,6 +56,7 @@ def test_a_second_run_starts_from_the_weights_of_the_first_and_resumes_only_with
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.slow
 def test_baseline_trains_with_the_same_command_in_bf16(tiny_data, tmp_path):
     done = train(tiny_data, tmp_path, "--network", "segresnet", "--patch", "32,32,32", "--precision", "bf16")
     assert done.exit_code == 0, done.output

@@ -41,6 +41,7 @@ def records(run: Path) -> list[tuple]:
     return [(r["step"], r["kind"], r.get("loss"), r.get("dice")) for r in read_log(run / "log.jsonl")]
 
 
+@pytest.mark.slow
 def test_kill_at_any_point_and_resume_is_bit_identical(tiny_data, tmp_path):
     whole = drive(tiny_data, tmp_path / "whole")
     killed = drive(tiny_data, tmp_path / "killed", *POINTS)

@@ -22,7 +22,7 @@ EXACT, CANCELLED = 1e-10, 1e-15
 #: grows in the norms of the deepest levels, which have eight voxels.
 TOLERANCE = 5e-3
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="fork and SIGKILL are POSIX")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="fork and SIGKILL are POSIX")]
 
 # SGD, because Adam divides a gradient that is nothing but rounding by its own size.
 SGD = {"optimizer": "sgd", "lr": 0.02, "loss": "batch-dice-ce"}

@@ -54,6 +54,7 @@ def test_the_same_voxels_as_without_a_worker(worker, head, weights):
     assert result["settings"]["overlap"] == 0.25 and result["settings"]["device"].startswith("cpu")
     assert result["weights"]["sha256"] == weights.sha256 and result["task"] == TASK
     assert [label["value"] for label in result["label_info"]] == [1, 2]
+    events = [e for e in events if e["event"] == "progress"]
     fractions = [e["fraction"] for e in events]
     assert fractions == sorted(fractions) and fractions[0] == 0 and fractions[-1] == 1
     total = int(next(e["stage"] for e in events if "window" in e["stage"]).split(" of ")[1].rstrip(")"))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_every_step_passes_in_the_host(panel, slicer_host, data, tmp_path, monkeypatch):
     import slicer
 

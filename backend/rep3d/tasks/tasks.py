@@ -173,13 +173,13 @@ def check_spacing(value: Any, source: str) -> tuple[float, float, float]:
     return spacing  # type: ignore[return-value]
 
 
-def check_patch(value: Any, source: str) -> tuple[int, int, int]:
-    """Voxels for each axis. Raises BadInput."""
+def check_patch(value: Any, source: str, multiple: int = PATCH_MULTIPLE) -> tuple[int, int, int]:
+    """Voxels for each axis, multiples of ``multiple``. Raises BadInput."""
     if not isinstance(value, (list, tuple)) or len(value) != 3:
         raise checks.fail(source, "patch", f"3 whole numbers are expected, not {checks.shown(value)}")
-    sizes = tuple(checks.whole(v, source, "patch", PATCH_MULTIPLE, 1024) for v in value)
-    if any(v % PATCH_MULTIPLE for v in sizes):
-        raise checks.fail(source, "patch", f"every size must be a multiple of {PATCH_MULTIPLE}, not {list(sizes)}")
+    sizes = tuple(checks.whole(v, source, "patch", multiple, 1024) for v in value)
+    if any(v % multiple for v in sizes):
+        raise checks.fail(source, "patch", f"every size must be a multiple of {multiple}, not {list(sizes)}")
     if sizes[0] * sizes[1] * sizes[2] > MOST_PATCH_VOXELS:
         raise checks.fail(source, "patch", f"at most {MOST_PATCH_VOXELS} voxels are expected, not {list(sizes)}")
     return sizes  # type: ignore[return-value]
