@@ -20,6 +20,7 @@ HELP = ROOT / "SegmentEditorRep3D" / "Resources" / "Help" / "Rep3DClick.png"
 TASK = "msd-hippocampus"
 CASE = 4  # every fifth case is a test case
 SIZE = (420, 420)
+STEPS = ("1-before", "2-hover", "3-click", "4-undo")
 
 
 def main() -> None:
@@ -95,6 +96,7 @@ def make(host: Any, volume: Any) -> None:
     host.leave_slice(view)
     host.save_slice_view(view, PICTURES / "4-undo.png", SIZE)
     join([PICTURES / "2-hover.png", PICTURES / "3-click.png"], HELP, 160)
+    animate([PICTURES / f"{name}.png" for name in STEPS], PICTURES / "click.gif")
     for picture in (*sorted(PICTURES.glob("*.png")), HELP):
         print(picture.relative_to(ROOT))
 
@@ -125,6 +127,15 @@ def draw_cursor(path: Path, xy: tuple[int, int]) -> None:
     painter.drawPolygon(arrow)
     painter.end()
     image.save(str(path), "PNG")
+
+
+def animate(pictures: list[Path], target: Path, size: int = 320, seconds: float = 1.2) -> None:
+    """Pictures one after the other, without end, in 64 colours."""
+    from PIL import Image
+
+    frames = [Image.open(path).convert("RGB").resize((size, size)) for path in pictures]
+    first, *rest = [frame.quantize(64, dither=Image.Dither.NONE) for frame in frames]
+    first.save(target, save_all=True, append_images=rest, duration=int(1000 * seconds), loop=0, optimize=True)
 
 
 def join(pictures: list[Path], target: Path, height: int) -> None:
