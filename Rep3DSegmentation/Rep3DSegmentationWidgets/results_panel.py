@@ -164,14 +164,18 @@ def result_text(state: PanelState, name: str | None) -> str:
 
 
 def islands_text(result: Any) -> str:
-    """Which small islands were removed, "" when none were looked for."""
+    """Which small islands were removed, the largest where there are many; "" when none were looked for."""
     removed = result.settings.get("islands")
     if removed is None:
         return ""
     if not removed:
         return _("No small islands were found.")
     names = {row["key"]: row["name"] for row in result.stats}
-    parts = [f"{names.get(key, key)} {number_text(what['ml'])} mL" for key, what in removed.items()]
+    largest = sorted(removed.items(), key=lambda item: -item[1]["ml"])
+    parts = [f"{names.get(key, key)} {number_text(what['ml'])} mL" for key, what in largest[:3]]
+    if others := largest[3:]:
+        total = number_text(sum(what["ml"] for _key, what in others))
+        parts.append(_("{0} mL in {1} more").format(total, len(others)))
     return _("Small islands removed: {0}.").format(", ".join(parts))
 
 

@@ -72,12 +72,12 @@ def lettered(picture: np.ndarray, letters: str) -> np.ndarray:
 
 
 def beside(*pictures: np.ndarray) -> np.ndarray:
-    """Pictures from left to right, with gaps; lower ones are filled up with white."""
+    """Pictures from left to right, with gaps; lower ones are filled up with a window's grey."""
     height = max(len(picture) for picture in pictures)
     parts = []
     for picture in pictures:
         filling = ((0, height - len(picture)), (0, 0), (0, 0))
-        parts += [np.pad(picture, filling, constant_values=255), np.full((height, GAP, 3), 255, np.uint8)]
+        parts += [np.pad(picture, filling, constant_values=239), np.full((height, GAP, 3), 255, np.uint8)]
     return np.concatenate(parts[:-1], axis=1)
 
 

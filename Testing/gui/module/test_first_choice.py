@@ -90,6 +90,8 @@ def test_intensities_of_a_ct_are_in_hounsfield_units_and_formulas_stay_text():
     result = SimpleNamespace(unit="HU", stats=stats, settings={"islands": {"a": {"components": 2, "ml": 0.75}}})
     assert table_rows(result)[0][3:] == ["Mean (HU)", "SD (HU)"] and table_rows(result)[1][0] == "'=1+1"
     assert islands_text(result) == "Small islands removed: =1+1 0.750 mL."
+    result.settings["islands"] = {key: {"components": 1, "ml": ml} for key, ml in zip("bcdef", (1, 20, 3, 0.5, 4))}
+    assert islands_text(result) == "Small islands removed: c 20.0 mL, f 4.00 mL, d 3.00 mL, 1.50 mL in 2 more."
     node = table(stats, "T", "HU")
     assert node.GetColumnName(3) == "Mean (HU)" and node.GetColumnUnitLabel("Mean (HU)") == "HU"
     slicer.mrmlScene.RemoveNode(node)
