@@ -101,13 +101,18 @@ class Panel:
         self.wait_idle()
 
     def _watch(self, condition: Any, timeout_s: float) -> None:
-        def look() -> bool:
-            job = self.state.job
-            if job is not None and (not self.history or self.history[-1] != job):
-                self.history.append(job)
-            return condition(job)
+        kind = type(self.state)
 
-        self.host.wait_until(look, timeout_s)
+        def noted(state: Any, name: str, value: Any) -> None:  # every job, also one that is gone before the next look
+            if name == "job" and value is not None:
+                self.history.append(value)
+            object.__setattr__(state, name, value)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kind, "__setattr__", noted)
+            if self.state.job is not None:
+                self.history.append(self.state.job)
+            self.host.wait_until(lambda: condition(self.state.job), timeout_s)
 
 
 @pytest.fixture(scope="session")
