@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +13,12 @@ try:
 except ImportError:  # pydicom 2
     from pydicom.pixel_data_handlers import apply_modality_lut
 
-from rep3d.errors import BadInput, OutOfMemory
+from rep3d.errors import BadInput
 from rep3d.io.dicom.decoding import stored_frames
 from rep3d.io.dicom.frames import Frame
 from rep3d.io.dicom.headers import Unusable, lenient, short, value, whole
 from rep3d.io.dicom.itk_streams import Stream, decode
+from rep3d.io.stored import check_memory
 
 _EXPORT_AGAIN = "Copy or export it again."
 
@@ -30,7 +32,8 @@ def read_values(frames: Sequence[Frame], path: Path) -> np.ndarray:
     """
     dtype = _result_type(frames)
     columns, rows = frames[0].size
-    check_memory(path, (columns, rows, len(frames)), dtype)
+    size = (columns, rows, len(frames))
+    check_memory(path, 2 * dtype.itemsize * math.prod(size), size)  # the volume, and as much again to work with
     out = np.empty((len(frames), rows, columns), dtype)
     by_file: dict[Path, list[int]] = {}
     for k, frame in enumerate(frames):
@@ -61,20 +64,6 @@ def _decode(frames: Sequence[Frame], streams: list[tuple[int, Stream]], out: np.
     except Unusable as error:
         k = streams[error.args[1]][0] if len(error.args) > 1 else k
         raise BadInput(f"{frames[k].header.path}: {error.args[0]}.", _EXPORT_AGAIN) from error
-
-
-def check_memory(path: Path, size: tuple[int, int, int], dtype: np.dtype) -> None:
-    """Refuse before the first voxel is decoded what does not fit: the volume, and as much again to work with."""
-    import psutil
-
-    need = 2 * np.dtype(dtype).itemsize * int(np.prod(size, dtype=np.int64))
-    free = psutil.virtual_memory().available
-    if need > free:
-        raise OutOfMemory(
-            f"{path}: reading {' x '.join(map(str, size))} voxels needs {need / 2**30:.1f} GiB of memory, "
-            f"{free / 2**30:.1f} GiB are free.",
-            "Crop or downsample the image first, or use a machine with more memory.",
-        )
 
 
 def _result_type(frames: Sequence[Frame]) -> np.dtype:
